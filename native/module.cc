@@ -1,0 +1,9 @@
+// Registers every op and kernel when the library is loaded.
+#include "op.h"
+
+__attribute__((constructor)) static void RegisterAll() {
+  tfstream::RegisterReadRecords();
+  tfstream::RegisterEpochOrder();
+  tfstream::RegisterCountIteration();
+  tfstream::RegisterResample();
+}

@@ -1,0 +1,64 @@
+"""The exceptions that tfstream raises, each also the built-in that a user would catch."""
+
+from __future__ import annotations
+
+__all__ = [
+    "AnnotationError",
+    "CorruptRecordError",
+    "DatasetExistsError",
+    "DatasetNotFoundError",
+    "InvalidArgumentError",
+    "ManifestError",
+    "MissingImageError",
+    "NoSuchKeyError",
+    "PackError",
+    "StorageError",
+    "TfstreamError",
+]
+
+
+class TfstreamError(Exception):
+    """Base of all errors that tfstream raises on purpose."""
+
+    def __str__(self) -> str:  # KeyError would show the quoted repr
+        return str(self.args[0]) if self.args else ""
+
+
+class InvalidArgumentError(TfstreamError, ValueError):
+    """An argument, a flag or a name is not one that can be used."""
+
+
+class DatasetNotFoundError(TfstreamError, FileNotFoundError):
+    """There is no dataset, version or source tree where one was named."""
+
+
+class DatasetExistsError(TfstreamError, FileExistsError):
+    """The destination holds a dataset already, or another writer was first."""
+
+
+class ManifestError(TfstreamError, ValueError):
+    """A manifest cannot be read: damaged, or written by a newer tfstream."""
+
+
+class AnnotationError(TfstreamError, ValueError):
+    """An annotation, or the image it describes, is not valid."""
+
+
+class MissingImageError(AnnotationError, FileNotFoundError):
+    """An annotation's image is not where it should be."""
+
+
+class PackError(TfstreamError, RuntimeError):
+    """Packing could not go on: an input changed under it, or a worker died."""
+
+
+class StorageError(TfstreamError, OSError):
+    """Reading or writing failed: no space left, no permission, a device error."""
+
+
+class CorruptRecordError(TfstreamError, OSError):
+    """A record, or a shard's structure, does not match its checksums or its index."""
+
+
+class NoSuchKeyError(TfstreamError, KeyError):
+    """The dataset holds no record with that key."""

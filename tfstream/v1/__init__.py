@@ -1,0 +1,1 @@
+"""Generated from protos/tfstream/v1 by tools/generate_protos.sh; never edited by hand."""
