@@ -1,0 +1,225 @@
+"""Loads the kernels, and stands in for those of reading and order where they were not compiled.
+
+Each function here has the signature of the op of its name in `native/`. The
+stand-ins run Python inside the graph: they give the same records in the same
+order, more slowly, and only in the process that built the graph.
+"""
+
+from __future__ import annotations
+
+import collections
+import ctypes
+import functools
+import threading
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfstream import order as order_lib
+from tfstream.errors import CorruptRecordError
+from tfstream.format import index, record
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+__all__ = ["count_iteration", "counters", "epoch_order", "library", "read_records"]
+
+_PATH = Path(__file__).with_name("libtfstream_ops.so")
+_KEY_OF = ctypes.CFUNCTYPE(
+    ctypes.c_bool,
+    ctypes.c_char_p,
+    ctypes.c_int64,
+    ctypes.POINTER(ctypes.c_char),
+    ctypes.c_int64,
+)
+
+
+@functools.lru_cache(maxsize=1)
+def library() -> Any | None:
+    """The module of the compiled ops; None, said once, where there are none."""
+    import tensorflow as tf
+
+    if not _PATH.exists():
+        warnings.warn(
+            "tfstream was installed without its native kernel (there was no C++ compiler): "
+            "reading and resizing go through slower stand-ins. Install g++ and reinstall "
+            "tfstream to have the kernel.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    module = tf.load_op_library(str(_PATH))
+    _native().tfstream_set_key_of(_key_of)
+    return module
+
+
+@functools.lru_cache(maxsize=1)
+def _native() -> ctypes.CDLL:
+    """The library's plain C functions; TensorFlow has loaded it by then."""
+    native = ctypes.CDLL(str(_PATH))
+    native.tfstream_set_key_of.argtypes = [_KEY_OF]
+    native.tfstream_set_key_of.restype = None
+    native.tfstream_read_counters.argtypes = [ctypes.c_int64, ctypes.POINTER(ctypes.c_int64)]
+    native.tfstream_read_counters.restype = None
+    return native
+
+
+@_KEY_OF
+def _key_of(path: bytes, offset: int, out: Any, capacity: int) -> bool:
+    """Tells the kernel the key of a record, from the index beside the shard."""
+    try:
+        key = index.key_at(path.decode(), offset)
+    except Exception:  # called from C: an exception has nowhere to go, and the record's
+        return False  # place is in the message anyway
+    if key is None:
+        return False
+    data = key.encode()[: capacity - 1] + b"\0"
+    ctypes.memmove(out, data, len(data))
+    return True
+
+
+class _Standin:
+    """What the stand-ins keep of a stream, as the kernel would."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.iterations = 0
+        self.counters = dict.fromkeys(("samples", "bytes_read", "requests", "corrupt"), 0)
+
+
+_standins: dict[int, _Standin] = collections.defaultdict(_Standin)
+
+
+def counters(stream: int) -> dict[str, int]:
+    """What a stream has read in this process.
+
+    Args:
+        stream: The stream's number.
+
+    Returns:
+        `samples` (records), `bytes_read`, `requests` (system calls, each for one
+        or more neighbouring records) and `corrupt` (records).
+    """
+    if library() is None:
+        return dict(_standins[stream].counters)
+    out = (ctypes.c_int64 * 4)()
+    _native().tfstream_read_counters(stream, out)
+    return dict(zip(("samples", "bytes_read", "requests", "corrupt"), out, strict=True))
+
+
+def count_iteration(*, stream: int) -> tf.Tensor:
+    """How often this op ran before for the stream, in this process: int64 scalar."""
+    import tensorflow as tf
+
+    if (lib := library()) is not None:
+        return lib.tfstream_count_iteration(stream=stream)
+
+    def count() -> np.int64:
+        with _standins[stream].lock:
+            _standins[stream].iterations += 1
+            return np.int64(_standins[stream].iterations - 1)
+
+    out = tf.numpy_function(count, [], tf.int64, stateful=True)
+    out.set_shape([])
+    return out
+
+
+def epoch_order(
+    positions: tf.Tensor, epoch: tf.Tensor, *, order: order_lib.Order, draws: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Which records stand at the positions of an epoch, and their random numbers.
+
+    Args:
+        positions: int64 [n].
+        epoch: int64 scalar.
+        order: The arithmetic.
+        draws: Random numbers a sample.
+
+    Returns:
+        Record numbers, int64 [n], and uniforms in [0, 1), float32 [n, draws].
+    """
+    import tensorflow as tf
+
+    if (lib := library()) is not None:
+        numbers, uniforms = lib.tfstream_epoch_order(
+            positions,
+            epoch,
+            records=order.records,
+            seed=order.seed,
+            lanes=order.lanes,
+            block_size=order.block_size,
+            shuffle=order.shuffle,
+            draws=draws,
+        )
+    else:
+
+        def compute(p: Any, e: Any) -> tuple[Any, Any]:
+            return order.records_at(p, int(e)), order.draws(p, int(e), draws)
+
+        numbers, uniforms = tf.numpy_function(compute, [positions, epoch], [tf.int64, tf.float32])
+    numbers.set_shape(positions.shape)
+    uniforms.set_shape([positions.shape[0], draws])
+    return numbers, uniforms
+
+
+def read_records(
+    files: tf.Tensor,
+    shards: tf.Tensor,
+    offsets: tf.Tensor,
+    lengths: tf.Tensor,
+    *,
+    stream: int,
+    skip_corrupt: bool,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Reads framed records and checks their checksums.
+
+    Args:
+        files: string [f], the paths of the shards.
+        shards: int32 [n], each record's place in `files`.
+        offsets: int64 [n], where each frame begins, in bytes.
+        lengths: int32 [n], each frame's length, in bytes.
+        stream: The stream whose counters are advanced.
+        skip_corrupt: Go on past a corrupt record, leaving its place empty;
+            otherwise it raises tf.errors.DataLossError, naming file, offset and key.
+
+    Returns:
+        Payloads, string [n], and whether each is sound, bool [n].
+    """
+    import tensorflow as tf
+
+    if (lib := library()) is not None:
+        return tuple(
+            lib.tfstream_read_records(
+                files, shards, offsets, lengths, stream=stream, skip_corrupt=skip_corrupt
+            )
+        )
+
+    def read(paths: Any, s: Any, o: Any, n: Any) -> tuple[Any, Any]:
+        standin = _standins[stream]
+        records, sound = np.full(len(s), b"", object), np.zeros(len(s), bool)
+        for i in range(len(s)):
+            path, offset, length = paths[s[i]].decode(), int(o[i]), int(n[i])
+            bad = None
+            try:
+                records[i] = record.read_record(path, offset, length)
+                sound[i] = True
+            except CorruptRecordError:
+                bad = f"{path} at byte {offset}"
+                if not skip_corrupt:
+                    record.read_record(path, offset, length, key=index.key_at(path, offset) or "")
+            with standin.lock:
+                standin.counters["requests"] += 1
+                standin.counters["bytes_read"] += length
+                standin.counters["corrupt" if bad else "samples"] += 1
+            if bad:
+                warnings.warn(f"skipped a corrupt record in {bad}", RuntimeWarning, stacklevel=2)
+        return records, sound
+
+    records, sound = tf.numpy_function(
+        read, [files, shards, offsets, lengths], [tf.string, tf.bool], stateful=True
+    )
+    records.set_shape(shards.shape)
+    sound.set_shape(shards.shape)
+    return records, sound
