@@ -14,14 +14,15 @@ __all__ = [
     "PackError",
     "StorageError",
     "TfstreamError",
+    "UnknownLabelError",
 ]
 
 
 class TfstreamError(Exception):
     """Base of all errors that tfstream raises on purpose."""
 
-    def __str__(self) -> str:  # KeyError would show the quoted repr
-        return str(self.args[0]) if self.args else ""
+    def __str__(self) -> str:  # KeyError would show the quoted repr, OSError its number
+        return str(self.args[-1]) if self.args else ""
 
 
 class InvalidArgumentError(TfstreamError, ValueError):
@@ -62,3 +63,7 @@ class CorruptRecordError(TfstreamError, OSError):
 
 class NoSuchKeyError(TfstreamError, KeyError):
     """The dataset holds no record with that key."""
+
+
+class UnknownLabelError(InvalidArgumentError, KeyError):
+    """A label is not in the dataset's label map."""

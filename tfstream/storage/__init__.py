@@ -1,0 +1,1 @@
+"""Bytes by URI: reading and writing files, wherever they are."""

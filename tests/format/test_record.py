@@ -1,0 +1,118 @@
+"""Tests of tfstream/format/record.py."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tfstream import errors
+from tfstream.format import record
+
+PAYLOADS = [b"first", b"", b"\0" * 5000, b"last"]
+
+
+def _shard(path: Path, payloads: list[bytes] | None = None) -> list[tuple[int, int]]:
+    with open(path, "wb") as file:
+        writer = record.ShardWriter(file)
+        return [writer.append(payload) for payload in (PAYLOADS if payloads is None else payloads)]
+
+
+@given(st.binary(max_size=300))
+def test_a_frame_gives_its_payload_back(payload: bytes) -> None:
+    framed = record.frame(payload)
+    assert len(framed) == len(payload) + record.FRAME_BYTES
+    assert record.unframe(framed, path="x", offset=0) == payload
+
+
+@given(st.binary(max_size=60), st.data())
+def test_no_flipped_bit_goes_unseen(payload: bytes, data: st.DataObject) -> None:
+    framed = bytearray(record.frame(payload))
+    bit = data.draw(st.integers(0, len(framed) * 8 - 1))
+    framed[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(errors.CorruptRecordError, match=r"byte 7 of x\.tfrecord \(key 'a/b'\)"):
+        record.unframe(bytes(framed), path="x.tfrecord", offset=7, key="a/b")
+
+
+@given(st.binary(max_size=60), st.data())
+def test_no_missing_byte_goes_unseen(payload: bytes, data: st.DataObject) -> None:
+    framed = record.frame(payload)
+    short = framed[: data.draw(st.integers(0, len(framed) - 1))]
+    with pytest.raises(errors.CorruptRecordError):
+        record.unframe(short, path="x", offset=0)
+    with pytest.raises(errors.CorruptRecordError, match=r"states a payload of"):
+        record.unframe(framed + b"\0", path="x", offset=0)
+
+
+def test_the_writer_knows_where_each_record_lies(tmp_path: Path) -> None:
+    path = tmp_path / "a.tfrecord"
+    places = _shard(path)
+    assert places == [(0, 21), (21, 16), (37, 5016), (5053, 20)]
+    assert path.read_bytes() == b"".join(map(record.frame, PAYLOADS))
+    assert [record.read_record(path, *place) for place in places] == PAYLOADS
+    assert list(record.scan(path)) == places
+
+
+def test_an_empty_file_is_a_shard_without_records(tmp_path: Path) -> None:
+    path = tmp_path / "a.tfrecord"
+    assert _shard(path, []) == []
+    assert list(record.scan(path)) == []
+
+
+def test_tensorflow_reads_what_we_write_and_we_read_what_it_writes(tmp_path: Path) -> None:
+    tf = pytest.importorskip("tensorflow")
+    ours, theirs = tmp_path / "ours.tfrecord", tmp_path / "theirs.tfrecord"
+    _shard(ours)
+    with tf.io.TFRecordWriter(str(theirs)) as writer:
+        for payload in PAYLOADS:
+            writer.write(payload)
+    assert ours.read_bytes() == theirs.read_bytes()
+    assert list(tf.data.TFRecordDataset(str(ours)).as_numpy_iterator()) == PAYLOADS
+
+
+def test_a_place_where_no_record_can_lie_is_refused_before_reading(tmp_path: Path) -> None:
+    path = tmp_path / "a.tfrecord"
+    _shard(path)
+    for offset, length in [(0, 1 << 60), (1 << 62, 20), (-1, 20), (0, 15), (5053, 21)]:
+        with pytest.raises(errors.CorruptRecordError, match=r"cannot lie there: the file has 5073"):
+            record.read_record(path, offset, length, key="k")
+    with pytest.raises(errors.CorruptRecordError, match=r"byte 1 of .*a\.tfrecord \(key 'k'\)"):
+        record.read_record(path, 1, 21, key="k")
+
+
+def test_a_length_that_lies_does_not_claim_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.tfrecord"
+    lie = struct.pack("<Q", 1 << 60)
+    path.write_bytes(lie + struct.pack("<I", record.masked_crc(lie)) + b"rest")
+    with pytest.raises(errors.CorruptRecordError, match=r"needs 1152921504606846992 bytes"):
+        list(record.scan(path))
+
+
+def test_a_scan_stops_at_the_first_bad_record_and_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.tfrecord"
+    _shard(path)
+    data = bytearray(path.read_bytes())
+    data[21 + 16 + 100] ^= 1
+    path.write_bytes(data)
+    seen = []
+    with pytest.raises(errors.CorruptRecordError, match=r"byte 37 of .*5000 bytes do not match"):
+        seen.extend(record.scan(path))
+    path.write_bytes(data[:-1])
+    with pytest.raises(errors.CorruptRecordError, match=r"byte 37"):
+        list(record.scan(path))
+    path.write_bytes(data[:30])
+    with pytest.raises(errors.CorruptRecordError, match=r"byte 21 .*only 9 of its 12 header bytes"):
+        list(record.scan(path))
+
+
+def test_a_shard_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    for call in (lambda p: record.read_record(p, 0, 16), lambda p: list(record.scan(p))):
+        with pytest.raises(
+            errors.StorageError, match=r"Cannot read shard .*gone\.tfrecord: No such"
+        ):
+            call(tmp_path / "gone.tfrecord")
+        with pytest.raises(errors.StorageError, match=r"Is a directory"):
+            call(tmp_path)

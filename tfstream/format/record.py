@@ -1,0 +1,254 @@
+"""The TFRecord frame around each record: length, payload, and a CRC32C of either."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import google_crc32c
+
+from tfstream import errors
+
+__all__ = [
+    "FOOTER_BYTES",
+    "FRAME_BYTES",
+    "HEADER_BYTES",
+    "ShardWriter",
+    "frame",
+    "masked_crc",
+    "payload_length",
+    "read_record",
+    "scan",
+    "unframe",
+]
+
+# A frame is: u64 length | u32 masked CRC of the length | payload | u32 masked CRC
+# of the payload, all little-endian (tensorflow/core/lib/io/record_writer.h).
+_LENGTH = struct.Struct("<Q")
+_CRC = struct.Struct("<I")
+_HEADER = struct.Struct("<QI")
+HEADER_BYTES = _HEADER.size
+FOOTER_BYTES = _CRC.size
+# What a frame adds to its payload.
+FRAME_BYTES = HEADER_BYTES + FOOTER_BYTES
+
+_MASK_DELTA = 0xA282EAD8
+
+
+def masked_crc(data: bytes) -> int:
+    """The CRC32C of `data`, rotated and shifted as TFRecord files store it.
+
+    >>> hex(masked_crc(b"123456789"))
+    '0xc78ab0e5'
+    """
+    crc: int = google_crc32c.value(data)
+    return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+def _header(payload: bytes) -> bytes:
+    length = _LENGTH.pack(len(payload))
+    return length + _CRC.pack(masked_crc(length))
+
+
+def frame(payload: bytes) -> bytes:
+    """The payload with its header and footer: `FRAME_BYTES` longer.
+
+    >>> unframe(frame(b"abc"), path="x.tfrecord", offset=0)
+    b'abc'
+    """
+    return b"".join((_header(payload), payload, _CRC.pack(masked_crc(payload))))
+
+
+def payload_length(
+    header: bytes, *, path: str | os.PathLike[str], offset: int, key: str = ""
+) -> int:
+    """The length that a frame's first `HEADER_BYTES` bytes state, its CRC checked.
+
+    The length is what the file says: compare it with what is there before
+    reading that much.
+
+    Args:
+      header: the frame's first `HEADER_BYTES` bytes.
+      path: the shard, for the error.
+      offset: byte of the shard where the frame begins, for the error.
+      key: the record's key where it is known, for the error.
+
+    Raises:
+      CorruptRecordError: the header is cut short or does not match its CRC.
+    """
+    if len(header) < HEADER_BYTES:
+        raise _corrupt(
+            path, offset, key, f"only {len(header)} of its {HEADER_BYTES} header bytes are there"
+        )
+    length, crc = _HEADER.unpack_from(header)
+    if masked_crc(header[: _LENGTH.size]) != crc:
+        raise _corrupt(path, offset, key, "its length does not match the length's CRC32C")
+    return int(length)
+
+
+def unframe(
+    frame_bytes: bytes, *, path: str | os.PathLike[str], offset: int, key: str = ""
+) -> bytes:
+    """The payload of one whole frame, its length and both its CRCs checked.
+
+    Args:
+      frame_bytes: the frame, no byte more or less.
+      path: the shard, for the error.
+      offset: byte of the shard where the frame begins, for the error.
+      key: the record's key where it is known, for the error.
+
+    Raises:
+      CorruptRecordError: something does not match; names path, offset and key.
+    """
+    length = payload_length(frame_bytes[:HEADER_BYTES], path=path, offset=offset, key=key)
+    if length != len(frame_bytes) - FRAME_BYTES:
+        raise _corrupt(
+            path,
+            offset,
+            key,
+            f"its header states a payload of {length} bytes where "
+            f"{max(len(frame_bytes) - FRAME_BYTES, 0)} are expected",
+        )
+    payload = frame_bytes[HEADER_BYTES:-FOOTER_BYTES]
+    if masked_crc(payload) != _CRC.unpack(frame_bytes[-FOOTER_BYTES:])[0]:
+        raise _corrupt(path, offset, key, f"its {length} bytes do not match their CRC32C")
+    return payload
+
+
+def read_record(path: str | os.PathLike[str], offset: int, length: int, *, key: str = "") -> bytes:
+    """Reads one record from a shard on local disk.
+
+    Args:
+      path: the shard.
+      offset: byte where the frame begins.
+      length: bytes of the whole frame, payload and `FRAME_BYTES`.
+      key: the record's key where it is known, for the error.
+
+    Returns:
+      The payload, both CRCs checked.
+
+    Raises:
+      CorruptRecordError: there is no such record there, or it does not match its CRCs.
+      StorageError: the shard cannot be opened or read.
+    """
+    try:
+        with open(path, "rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            # Before reading: a length that lies must not claim memory.
+            if offset < 0 or length < FRAME_BYTES or offset + length > size:
+                raise _corrupt(
+                    path,
+                    offset,
+                    key,
+                    f"a frame of {length} bytes cannot lie there: the file has {size} bytes",
+                )
+            data = _read_exactly(file, offset, length)
+    except errors.TfstreamError:
+        raise
+    except OSError as error:
+        raise errors.StorageError(
+            error.errno, f"Cannot read shard {path}: {error.strerror}."
+        ) from error
+    return unframe(data, path=path, offset=offset, key=key)
+
+
+def scan(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
+    """Walks a shard from its first byte to its last and checks every CRC.
+
+    Args:
+      path: the shard, on local disk.
+
+    Yields:
+      (offset, length) of each frame, in bytes.
+
+    Raises:
+      CorruptRecordError: at the first record that is not as it should be.
+      StorageError: the shard cannot be opened or read.
+    """
+    try:
+        size = os.stat(path).st_size
+        file = open(path, "rb", buffering=1 << 20)  # noqa: SIM115 (closed below, not by an except)
+    except OSError as error:
+        raise errors.StorageError(
+            error.errno, f"Cannot read shard {path}: {error.strerror}."
+        ) from error
+    with file:
+        offset = 0
+        while offset < size:
+            header = file.read(HEADER_BYTES)
+            length = payload_length(header, path=path, offset=offset) + FRAME_BYTES
+            if offset + length > size:
+                raise _corrupt(
+                    path,
+                    offset,
+                    "",
+                    f"it needs {length} bytes, and the file has {size - offset} left",
+                )
+            unframe(header + file.read(length - HEADER_BYTES), path=path, offset=offset)
+            yield offset, length
+            offset += length
+
+
+class ShardWriter:
+    """Appends framed records to a file and knows where each one lies.
+
+    >>> import io
+    >>> writer = ShardWriter(io.BytesIO())
+    >>> writer.append(b"abc"), writer.append(b""), writer.bytes, writer.records
+    ((0, 19), (19, 16), 35, 2)
+
+    Attributes:
+      bytes: written so far, which is where the next frame begins.
+      records: appended so far.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        """Makes a writer.
+
+        Args:
+          file: a buffered binary file at its beginning; closing it is the caller's.
+        """
+        self.bytes = 0
+        self.records = 0
+        self._file = file
+
+    def append(self, payload: bytes) -> tuple[int, int]:
+        """Writes one record.
+
+        Args:
+          payload: the record.
+
+        Returns:
+          (offset, length) of its frame, in bytes.
+        """
+        offset, length = self.bytes, len(payload) + FRAME_BYTES
+        # Three writes into the file's buffer: joining them would copy the image once more.
+        self._file.write(_header(payload))
+        self._file.write(payload)
+        self._file.write(_CRC.pack(masked_crc(payload)))
+        self.bytes += length
+        self.records += 1
+        return offset, length
+
+
+def _read_exactly(file: BinaryIO, offset: int, length: int) -> bytes:
+    file.seek(offset)
+    parts = []
+    while length > 0:
+        part = file.read(length)
+        if not part:
+            break  # the file shrank meanwhile: unframe says so
+        parts.append(part)
+        length -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _corrupt(
+    path: str | os.PathLike[str], offset: int, key: str, reason: str
+) -> errors.CorruptRecordError:
+    name = f" (key {key!r})" if key else ""
+    return errors.CorruptRecordError(
+        f"Record at byte {offset} of {os.fspath(path)}{name} is corrupt: {reason}."
+    )
