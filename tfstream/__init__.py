@@ -1,0 +1,57 @@
+"""tfstream: pack annotated images once, stream any part of them into TensorFlow.
+
+Importing this package does not import TensorFlow; the names that need it load
+it when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from tfstream import errors
+
+if TYPE_CHECKING:
+    from tfstream.dataset import PackedDataset
+    from tfstream.dataset import open_dataset as open
+    from tfstream.format.label_map import LabelMap
+    from tfstream.images import RAW, ImageSpec
+    from tfstream.iterators import ReinitializableIterator
+    from tfstream.pack import pack
+    from tfstream.stream import StreamDataset
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "RAW",
+    "ImageSpec",
+    "LabelMap",
+    "PackedDataset",
+    "ReinitializableIterator",
+    "StreamDataset",
+    "errors",
+    "open",
+    "pack",
+]
+
+_HOMES = {
+    "ImageSpec": ("tfstream.images", "ImageSpec"),
+    "LabelMap": ("tfstream.format.label_map", "LabelMap"),
+    "PackedDataset": ("tfstream.dataset", "PackedDataset"),
+    "RAW": ("tfstream.images", "RAW"),
+    "ReinitializableIterator": ("tfstream.iterators", "ReinitializableIterator"),
+    "StreamDataset": ("tfstream.stream", "StreamDataset"),
+    "open": ("tfstream.dataset", "open_dataset"),
+    "pack": ("tfstream.pack", "pack"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tfstream' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

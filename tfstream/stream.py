@@ -1,0 +1,288 @@
+"""StreamDataset: source -> map -> batch -> prefetch, as one tf.data.Dataset."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import tensorflow as tf
+
+from tfstream import boxes as boxes_lib
+from tfstream import images, ops
+from tfstream import labels as labels_lib
+from tfstream.errors import InvalidArgumentError
+from tfstream.format import example
+from tfstream.order import Order, Share
+from tfstream.source import Chunk, Source
+
+if TYPE_CHECKING:
+    from tfstream.format.label_map import LabelMap
+    from tfstream.format.table import RecordTable
+
+__all__ = ["Elements", "StreamDataset", "build"]
+
+LABELS = (None, "index", "one_hot", "multi_hot")
+
+
+@dataclasses.dataclass(frozen=True)
+class Elements:
+    """What an element of a stream holds; checked once, here.
+
+    Args:
+        image: How images are made; `tfstream.RAW`: the stored bytes; None: left out.
+        label: "index", "one_hot", "multi_hot"; None: left out.
+        boxes: "ragged", or the number that each image's boxes are padded to; None: left out.
+        form: "tuple": (image, label, boxes) without what is left out; "dict": by name.
+    """
+
+    image: images.ImageSpec | images.Raw | None
+    label: Literal["index", "one_hot", "multi_hot"] | None
+    boxes: Literal["ragged"] | int | None
+    form: Literal["tuple", "dict"]
+
+    def __post_init__(self) -> None:
+        if not (self.image is None or isinstance(self.image, images.ImageSpec | images.Raw)):
+            raise InvalidArgumentError(
+                f"image must be a tfstream.ImageSpec, tfstream.RAW or None (got {self.image!r})"
+            )
+        if self.label not in LABELS:
+            raise InvalidArgumentError(f"label must be one of {LABELS} (got {self.label!r})")
+        is_count = isinstance(self.boxes, int) and not isinstance(self.boxes, bool)
+        if not (self.boxes in (None, "ragged") or (is_count and 1 <= int(self.boxes or 0))):
+            raise InvalidArgumentError(
+                'boxes must be "ragged", a positive number to pad to, or None '
+                f"(got {self.boxes!r})"
+            )
+        if self.form not in ("tuple", "dict"):
+            raise InvalidArgumentError(
+                f'elements must be "tuple" or "dict" (got {self.form!r})'
+            )
+        if self.form == "tuple" and self.image is None and not self.label and not self.boxes:
+            raise InvalidArgumentError(
+                "nothing is left in the elements: image, label and boxes are all None. "
+                'Ask for one of them, or for elements="dict", which has the key'
+            )
+
+    @property
+    def spec(self) -> images.ImageSpec | None:
+        """The images' specification, where they are decoded."""
+        return self.image if isinstance(self.image, images.ImageSpec) else None
+
+    @property
+    def draws(self) -> int:
+        """Random numbers that a sample needs."""
+        return self.spec.draws if self.spec else 0
+
+
+class StreamDataset(tf.data.Dataset):
+    """A `tf.data.Dataset` of samples or batches, made by `PackedDataset.stream`.
+
+    Each time it is iterated it gives the next epoch's order: the i-th iteration
+    is epoch i (epochs i * epochs to (i + 1) * epochs - 1 where `epochs` is set).
+    Its graph serializes: it can be sent to a `tf.data` service or be built
+    inside a TF1 graph.
+
+    Attributes:
+        steps_per_epoch: Batches that one epoch has (samples, without batches).
+    """
+
+    def __init__(self, inner: tf.data.Dataset, *, stream: int, steps_per_epoch: int) -> None:
+        self._inner = inner
+        self._stream = stream
+        self.steps_per_epoch = steps_per_epoch
+        super().__init__(inner._variant_tensor)
+
+    def _inputs(self) -> list[tf.data.Dataset]:
+        return [self._inner]
+
+    @property
+    def element_spec(self) -> Any:
+        """The shapes and dtypes of an element."""
+        return self._inner.element_spec
+
+    def stats(self) -> dict[str, int]:
+        """What the stream has read so far, in this process.
+
+        Returns:
+            `samples`, `bytes_read`, `requests` and `corrupt`.
+        """
+        return ops.counters(self._stream)
+
+
+def _parser(
+    elements: Elements, labels: LabelMap, *, skip_corrupt: bool
+) -> Callable[[Chunk], dict[str, tf.Tensor]]:
+    """The function that turns a chunk of serialized Examples into rows of what a sample needs."""
+
+    def scalar(dtype: tf.DType) -> tf.io.FixedLenFeature:
+        # A skipped record's payload is empty, and must parse as well.
+        default: Any = "" if dtype == tf.string else 1
+        return tf.io.FixedLenFeature([], dtype, default if skip_corrupt else None)
+
+    def sequence(dtype: tf.DType, pad: float) -> tf.io.FixedLenSequenceFeature:
+        return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True, default_value=pad)
+
+    features: dict[str, Any] = {}
+    if elements.form == "dict":
+        features[example.KEY] = scalar(tf.string)
+    if elements.image is not None:
+        features[example.ENCODED] = scalar(tf.string)
+    if elements.spec or elements.boxes:
+        for name in (example.HEIGHT, example.WIDTH, example.ORIENTATION):
+            features[name] = scalar(tf.int64)
+    if elements.label in ("index", "one_hot"):
+        features[example.LABEL] = tf.io.FixedLenFeature([], tf.int64, -1)
+    if elements.label == "multi_hot" or elements.boxes:
+        features[example.OBJECT_LABEL] = sequence(tf.int64, -1)
+    if elements.boxes:
+        for name in example.BOX:
+            features[name] = sequence(tf.float32, 0.0)
+
+    def parse(chunk: Chunk) -> dict[str, tf.Tensor]:
+        parsed = tf.io.parse_example(chunk.records, features) if features else {}
+        row: dict[str, Any] = {"sound": chunk.sound} if skip_corrupt else {}
+        if example.KEY in features:
+            row["key"] = parsed[example.KEY]
+        if elements.image is not None:
+            row["encoded"] = parsed[example.ENCODED]
+        if elements.spec or elements.boxes:
+            height, width = (tf.cast(parsed[n], tf.int32) for n in (example.HEIGHT, example.WIDTH))
+            row["height"], row["width"] = height, width
+            row["orientation"] = tf.cast(parsed[example.ORIENTATION], tf.int32)
+            if elements.spec:
+                row["view"] = images.plan(elements.spec, height, width, chunk.uniforms)
+        if elements.label:
+            row["label"] = labels_lib.encode(
+                elements.label,
+                main=parsed.get(example.LABEL),
+                objects=parsed.get(example.OBJECT_LABEL),
+                classes=labels.classes,
+                background=labels.background,
+            )
+        if elements.boxes:
+            row["boxes"] = tf.stack([parsed[name] for name in example.BOX], axis=-1)
+            row["box_labels"] = parsed[example.OBJECT_LABEL]
+        return row
+
+    return parse
+
+
+def _finisher(
+    elements: Elements, *, formats: frozenset[str], rotated: bool, largest: tuple[int, int]
+) -> Callable[[dict[str, Any]], Any]:
+    """The function that makes an element of one parsed sample."""
+
+    def finish(row: dict[str, Any]) -> Any:
+        out: dict[str, Any] = {"key": row["key"]} if elements.form == "dict" else {}
+        if elements.spec:
+            out["image"] = images.render(
+                elements.spec,
+                row["encoded"],
+                row["view"],
+                height=row["height"],
+                width=row["width"],
+                orientation=row["orientation"],
+                formats=formats,
+                rotated=rotated,
+                largest=largest,
+            )
+        elif elements.image is not None:
+            out["image"] = row["encoded"]
+        if elements.label:
+            out["label"] = row["label"]
+        if elements.boxes:
+            known = row["box_labels"] >= 0
+            boxes, box_labels = row["boxes"][known], row["box_labels"][known]
+            if elements.spec:
+                boxes, keep = boxes_lib.follow(
+                    boxes, row["view"], elements.spec, height=row["height"], width=row["width"]
+                )
+                boxes, box_labels = boxes[keep], box_labels[keep]
+            if elements.boxes != "ragged":
+                boxes, box_labels = boxes_lib.pad(boxes, box_labels, count=elements.boxes)
+            out["boxes"], out["box_labels"] = boxes, box_labels
+        if elements.form == "dict":
+            return out
+        values = tuple(out[n] for n in ("image", "label", "boxes") if n in out)
+        return values if len(values) > 1 else values[0]
+
+    return finish
+
+
+def build(
+    table: RecordTable,
+    labels: LabelMap,
+    *,
+    elements: Elements,
+    order: Order,
+    share: Share,
+    formats: frozenset[str],
+    rotated: bool,
+    largest: tuple[int, int],
+    epochs: int | None,
+    transform: Callable[..., Any] | None,
+    on_corrupt: Literal["raise", "skip"],
+) -> StreamDataset:
+    """Puts a stream together.
+
+    Args:
+        table: Where the selected records lie.
+        labels: The dataset's label map.
+        elements: What an element holds.
+        order: The order of each epoch.
+        share: What this worker takes of it, and in which batches.
+        formats: The image formats that occur in the selection.
+        rotated: Whether an image of the selection must be rotated for display.
+        largest: Height and width of the largest image, in pixels.
+        epochs: How many follow one another in an iteration; None: without end.
+        transform: Called in the graph on each sample, before batching.
+        on_corrupt: "raise", or "skip" the record.
+    """
+    if epochs is not None and epochs < 1:
+        raise InvalidArgumentError(f"epochs must be positive, or None for no end (got {epochs})")
+    if on_corrupt not in ("raise", "skip"):
+        raise InvalidArgumentError(f'on_corrupt must be "raise" or "skip" (got {on_corrupt!r})')
+    if share.steps == 0 and (epochs is None or share.records > 0):
+        raise InvalidArgumentError(
+            f"an epoch of {share.records} records has not one batch for worker "
+            f"{share.world[0]} of {share.world[1]} (batch_size {share.batch_size}, "
+            f"drop_remainder {share.drop_remainder}): ask for smaller batches or fewer workers"
+        )
+    skip_corrupt = on_corrupt == "skip"
+    stream = secrets.randbits(62)
+    source = Source(table, order, share, stream, elements.draws, skip_corrupt)
+    samples = source.epochs(_parser(elements, labels, skip_corrupt=skip_corrupt))
+    finish = _finisher(elements, formats=formats, rotated=rotated, largest=largest)
+
+    def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        ds = samples(epoch)
+        if skip_corrupt:
+            ds = ds.filter(lambda row: row["sound"])
+        ds = ds.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        if transform is not None:
+            ds = ds.map(transform, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        if share.batch_size is None:
+            return ds
+        if elements.boxes == "ragged":
+            return ds.ragged_batch(share.batch_size, drop_remainder=share.drop_remainder)
+        return ds.batch(share.batch_size, drop_remainder=share.drop_remainder)
+
+    def epochs_of(iteration: tf.Tensor) -> tf.data.Dataset:
+        if epochs is None:
+            return tf.data.Dataset.range(iteration, tf.int64.max)
+        return tf.data.Dataset.range(iteration * epochs, (iteration + 1) * epochs)
+
+    ds = tf.data.Dataset.from_tensors(0).map(lambda _: ops.count_iteration(stream=stream))
+    ds = ds.flat_map(epochs_of).flat_map(epoch_of)
+    if epochs is None:
+        ds = ds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+    elif not skip_corrupt:
+        ds = ds.apply(tf.data.experimental.assert_cardinality(share.steps * epochs))
+    options = tf.data.Options()
+    options.deterministic = True
+    # The stream knows its share of the world: nobody else may shard it again.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    ds = ds.with_options(options).prefetch(tf.data.AUTOTUNE)
+    return StreamDataset(ds, stream=stream, steps_per_epoch=share.steps)
