@@ -30,10 +30,10 @@ class LabelMap:
     (1, 2, 3)
 
     Attributes:
-      names: the labels as annotations spell them, each once.
-      titles: for people, one a name, "" where there is none.
-      has_background: whether one more class, the last, stands for an image
-        without an object.
+        names: The labels as annotations spell them, each once.
+        titles: For people, one a name, "" where there is none.
+        has_background: Whether one more class, the last, stands for an image
+            without an object.
     """
 
     names: tuple[str, ...]
@@ -85,12 +85,12 @@ class LabelMap:
         where every line has a number, the numbers give the order.
 
         Args:
-          path: a text file, UTF-8.
-          background: whether the map shall have a background class.
+            path: A text file, UTF-8.
+            background: Whether the map shall have a background class.
 
         Raises:
-          DatasetNotFoundError: there is no such file.
-          InvalidArgumentError: a line is blank or names a label again; names the line.
+            DatasetNotFoundError: There is no such file.
+            InvalidArgumentError: A line is blank or names a label again; names the line.
         """
         path = Path(path)
         lines = _lines(path)
@@ -136,7 +136,7 @@ class LabelMap:
         """The index of a label.
 
         Raises:
-          UnknownLabelError: the map has no such label; names the nearest ones.
+            UnknownLabelError: The map has no such label; names the nearest ones.
         """
         try:
             return self.id[name]

@@ -70,13 +70,13 @@ def payload_length(
     reading that much.
 
     Args:
-      header: the frame's first `HEADER_BYTES` bytes.
-      path: the shard, for the error.
-      offset: byte of the shard where the frame begins, for the error.
-      key: the record's key where it is known, for the error.
+        header: The frame's first `HEADER_BYTES` bytes.
+        path: The shard, for the error.
+        offset: Byte of the shard where the frame begins, for the error.
+        key: The record's key where it is known, for the error.
 
     Raises:
-      CorruptRecordError: the header is cut short or does not match its CRC.
+        CorruptRecordError: The header is cut short or does not match its CRC.
     """
     if len(header) < HEADER_BYTES:
         raise _corrupt(
@@ -94,13 +94,13 @@ def unframe(
     """The payload of one whole frame, its length and both its CRCs checked.
 
     Args:
-      frame_bytes: the frame, no byte more or less.
-      path: the shard, for the error.
-      offset: byte of the shard where the frame begins, for the error.
-      key: the record's key where it is known, for the error.
+        frame_bytes: The frame, no byte more or less.
+        path: The shard, for the error.
+        offset: Byte of the shard where the frame begins, for the error.
+        key: The record's key where it is known, for the error.
 
     Raises:
-      CorruptRecordError: something does not match; names path, offset and key.
+        CorruptRecordError: Something does not match; names path, offset and key.
     """
     length = payload_length(frame_bytes[:HEADER_BYTES], path=path, offset=offset, key=key)
     if length != len(frame_bytes) - FRAME_BYTES:
@@ -121,17 +121,17 @@ def read_record(path: str | os.PathLike[str], offset: int, length: int, *, key: 
     """Reads one record from a shard on local disk.
 
     Args:
-      path: the shard.
-      offset: byte where the frame begins.
-      length: bytes of the whole frame, payload and `FRAME_BYTES`.
-      key: the record's key where it is known, for the error.
+        path: The shard.
+        offset: Byte where the frame begins.
+        length: Bytes of the whole frame, payload and `FRAME_BYTES`.
+        key: The record's key where it is known, for the error.
 
     Returns:
-      The payload, both CRCs checked.
+        The payload, both CRCs checked.
 
     Raises:
-      CorruptRecordError: there is no such record there, or it does not match its CRCs.
-      StorageError: the shard cannot be opened or read.
+        CorruptRecordError: There is no such record there, or it does not match its CRCs.
+        StorageError: The shard cannot be opened or read.
     """
     try:
         with open(path, "rb", buffering=0) as file:
@@ -158,14 +158,14 @@ def scan(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
     """Walks a shard from its first byte to its last and checks every CRC.
 
     Args:
-      path: the shard, on local disk.
+        path: The shard, on local disk.
 
     Yields:
-      (offset, length) of each frame, in bytes.
+        (offset, length) of each frame, in bytes.
 
     Raises:
-      CorruptRecordError: at the first record that is not as it should be.
-      StorageError: the shard cannot be opened or read.
+        CorruptRecordError: At the first record that is not as it should be.
+        StorageError: The shard cannot be opened or read.
     """
     try:
         size = os.stat(path).st_size
@@ -200,15 +200,15 @@ class ShardWriter:
     ((0, 19), (19, 16), 35, 2)
 
     Attributes:
-      bytes: written so far, which is where the next frame begins.
-      records: appended so far.
+        bytes: Written so far, which is where the next frame begins.
+        records: Appended so far.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         """Makes a writer.
 
         Args:
-          file: a buffered binary file at its beginning; closing it is the caller's.
+            file: A buffered binary file at its beginning; closing it is the caller's.
         """
         self.bytes = 0
         self.records = 0
@@ -218,10 +218,10 @@ class ShardWriter:
         """Writes one record.
 
         Args:
-          payload: the record.
+            payload: The record.
 
         Returns:
-          (offset, length) of its frame, in bytes.
+            (offset, length) of its frame, in bytes.
         """
         offset, length = self.bytes, len(payload) + FRAME_BYTES
         # Three writes into the file's buffer: joining them would copy the image once more.

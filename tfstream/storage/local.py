@@ -29,13 +29,13 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     appears and the temporary file is removed. A file at `path` is replaced.
 
     Args:
-      path: where the file shall be.
+        path: Where the file shall be.
 
     Yields:
-      A buffered binary file, open for writing.
+        A buffered binary file, open for writing.
 
     Raises:
-      StorageError: the file cannot be written (no space left, no permission ...).
+        StorageError: The file cannot be written (no space left, no permission ...).
     """
     path = Path(path)
     with _storage_errors(path):
@@ -54,12 +54,12 @@ def create_exclusively(path: str | os.PathLike[str], data: bytes) -> None:
     Of several writers that race for one path, one wins.
 
     Args:
-      path: where the file shall be; its directory is made where it is missing.
-      data: what it shall hold.
+        path: Where the file shall be; its directory is made where it is missing.
+        data: What it shall hold.
 
     Raises:
-      DatasetExistsError: there is a file at `path`; it is left as it was.
-      StorageError: the file cannot be written.
+        DatasetExistsError: There is a file at `path`; it is left as it was.
+        StorageError: The file cannot be written.
     """
     path = Path(path)
     with _storage_errors(path):

@@ -1,0 +1,382 @@
+"""Records: an AnnotatedImage as a `tf.train.Example`, and back, without TensorFlow.
+
+The features bear the TF Object Detection API's names, so that other readers of
+TFRecord files understand them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from typing import Any
+
+from google.protobuf import message
+
+from tfstream import errors
+from tfstream.format.label_map import LabelMap
+from tfstream.v1 import annotated_image_pb2, example_pb2
+
+__all__ = [
+    "BOX",
+    "CROWD",
+    "DIFFICULT",
+    "ENCODED",
+    "FILENAME",
+    "FORMAT",
+    "HEIGHT",
+    "KEY",
+    "LABEL",
+    "LABEL_TEXT",
+    "METADATA",
+    "OBJECT_LABEL",
+    "OBJECT_TEXT",
+    "OCCLUDED",
+    "ORIENTATION",
+    "POLYGON_OBJECT",
+    "POLYGON_POINTS",
+    "POLYGON_X",
+    "POLYGON_Y",
+    "TRUNCATED",
+    "WIDTH",
+    "decode",
+    "encode",
+    "main_object",
+    "metadata",
+]
+
+ENCODED = "image/encoded"
+FORMAT = "image/format"
+# As displayed: with the orientation applied.
+HEIGHT = "image/height"
+WIDTH = "image/width"
+# EXIF's, 1 to 8.
+ORIENTATION = "image/orientation"
+KEY = "image/source_id"
+# Base name of the image file, with its extension.
+FILENAME = "image/filename"
+# Of the main object; absent without one (LABEL: unless the map has a background).
+LABEL = "image/class/label"
+LABEL_TEXT = "image/class/text"
+# The free metadata, a JSON object; absent without any.
+METADATA = "image/metadata"
+
+# One value an object; present, and empty, without objects.
+OBJECT_LABEL = "image/object/class/label"
+OBJECT_TEXT = "image/object/class/text"
+# ymin, xmin, ymax, xmax in 0..1.
+BOX = (
+    "image/object/bbox/ymin",
+    "image/object/bbox/xmin",
+    "image/object/bbox/ymax",
+    "image/object/bbox/xmax",
+)
+DIFFICULT = "image/object/difficult"
+TRUNCATED = "image/object/truncated"
+OCCLUDED = "image/object/occluded"
+CROWD = "image/object/is_crowd"
+
+# All corners of all polygons, 0..1; absent without polygons.
+POLYGON_X = "image/object/polygon/x"
+POLYGON_Y = "image/object/polygon/y"
+# One value a polygon: how many corners it has, and which object it belongs to.
+POLYGON_POINTS = "image/object/polygon/points"
+POLYGON_OBJECT = "image/object/polygon/object"
+
+_FLAGS = (
+    (DIFFICULT, "difficult"),
+    (TRUNCATED, "truncated"),
+    (OCCLUDED, "occluded"),
+    (CROWD, "crowd"),
+)
+
+# Areas are compared in steps of 1/64 pixel, so that boxes equal in the
+# annotation are equal in the record too, where they are rounded to float32.
+_STEPS = 64
+
+
+def main_object(image: annotated_image_pb2.AnnotatedImage) -> int | None:
+    """The object that gives an image its class: the one with the largest box.
+
+    Of several equal ones it is the first. An object without a box counts as
+    one that fills the image.
+
+    Returns:
+        Its place in `image.objects`; None without objects.
+    """
+    best, best_area = None, -1.0
+    for place, item in enumerate(image.objects):
+        area = _area(item, image)
+        if area > best_area:
+            best, best_area = place, area
+    return best
+
+
+def _area(item: annotated_image_pb2.Object, image: annotated_image_pb2.AnnotatedImage) -> float:
+    known = image.width > 0 and image.height > 0
+    if not item.HasField("box"):
+        return float(image.width * image.height * _STEPS**2) if known else float("inf")
+    box = item.box
+    height, width = box.ymax - box.ymin, box.xmax - box.xmin
+    if not box.normalized:
+        return _steps(height) * _steps(width)
+    if not known:
+        return height * width
+    return _steps(height * image.height) * _steps(width * image.width)
+
+
+def _steps(pixels: float) -> float:
+    return float(round(pixels * _STEPS)) if pixels > 0 else 0.0
+
+
+def encode(image: annotated_image_pb2.AnnotatedImage, labels: LabelMap) -> bytes:
+    """Serialises an image and its annotation as a `tf.train.Example`.
+
+    Boxes and polygons in pixels are divided by the displayed width and height.
+    Equal images give equal bytes.
+
+    Args:
+        image: With `encoded`, `format`, `width`, `height` and `orientation` set.
+        labels: Gives the objects' labels their indices.
+
+    Raises:
+        UnknownLabelError: An object's label is not in the map.
+        AnnotationError: A box is in pixels, and the image's size is not known.
+    """
+    example = example_pb2.Example()
+    feature = example.features.feature
+    _bytes(feature[ENCODED], [image.encoded])
+    _bytes(feature[FORMAT], [image.format.encode()])
+    _ints(feature[HEIGHT], [image.height])
+    _ints(feature[WIDTH], [image.width])
+    _ints(feature[ORIENTATION], [image.orientation or 1])
+    _bytes(feature[KEY], [image.key.encode()])
+    _bytes(feature[FILENAME], [_filename(image).encode()])
+
+    main = main_object(image)
+    if main is not None:
+        label = image.objects[main].label
+        _ints(feature[LABEL], [labels.index(label)])
+        _bytes(feature[LABEL_TEXT], [label.encode()])
+    elif labels.background is not None:
+        _ints(feature[LABEL], [labels.background])
+
+    objects = image.objects
+    _ints(feature[OBJECT_LABEL], [labels.index(item.label) for item in objects])
+    _bytes(feature[OBJECT_TEXT], [item.label.encode() for item in objects])
+    boxes = [_fractions(item, image) for item in objects]
+    for side, name in enumerate(BOX):
+        _floats(feature[name], [box[side] for box in boxes])
+    for name, field in _FLAGS:
+        _ints(feature[name], [int(getattr(item, field)) for item in objects])
+    if any(item.polygons for item in objects):
+        _encode_polygons(feature, image)
+    if image.metadata:
+        text = json.dumps(metadata(image), sort_keys=True, ensure_ascii=False)
+        _bytes(feature[METADATA], [text.encode()])
+    return example.SerializeToString(deterministic=True)
+
+
+def metadata(
+    image: annotated_image_pb2.AnnotatedImage,
+) -> dict[str, str | int | float | bool | None]:
+    """The image's free metadata as plain values; None where a value is not set."""
+    plain = {}
+    for name, value in image.metadata.items():
+        kind = value.WhichOneof("kind")
+        plain[name] = None if kind is None else getattr(value, kind)
+    return plain
+
+
+def _filename(image: annotated_image_pb2.AnnotatedImage) -> str:
+    if image.image_path:
+        return PurePosixPath(image.image_path).name
+    return f"{PurePosixPath(image.key).name}.{image.format or 'bin'}"
+
+
+def _scale(
+    item: annotated_image_pb2.Object, image: annotated_image_pb2.AnnotatedImage
+) -> tuple[float, float]:
+    """What the object's coordinates are divided by, down and across."""
+    if item.box.normalized:
+        return 1.0, 1.0
+    if not (image.width and image.height):
+        raise errors.AnnotationError(
+            f"The boxes of {image.key!r} are in pixels, and its size is not known "
+            f"({image.width} x {image.height}): set width and height."
+        )
+    return float(image.height), float(image.width)
+
+
+def _fractions(
+    item: annotated_image_pb2.Object, image: annotated_image_pb2.AnnotatedImage
+) -> tuple[float, float, float, float]:
+    """(ymin, xmin, ymax, xmax) in 0..1; the whole image where there is no box."""
+    if not item.HasField("box"):
+        return 0.0, 0.0, 1.0, 1.0
+    height, width = _scale(item, image)
+    box = item.box
+    return box.ymin / height, box.xmin / width, box.ymax / height, box.xmax / width
+
+
+def _encode_polygons(feature: Any, image: annotated_image_pb2.AnnotatedImage) -> None:
+    xs: list[float] = []
+    ys: list[float] = []
+    points: list[int] = []
+    owners: list[int] = []
+    for place, item in enumerate(image.objects):
+        for polygon in item.polygons:
+            height, width = _scale(item, image)
+            xs.extend(x / width for x in polygon.x)
+            ys.extend(y / height for y in polygon.y)
+            points.append(len(polygon.x))
+            owners.append(place)
+    _floats(feature[POLYGON_X], xs)
+    _floats(feature[POLYGON_Y], ys)
+    _ints(feature[POLYGON_POINTS], points)
+    _ints(feature[POLYGON_OBJECT], owners)
+
+
+# An empty list is marked as present: a reader then knows its type.
+
+
+def _bytes(feature: example_pb2.Feature, values: Iterable[bytes]) -> None:
+    feature.bytes_list.SetInParent()
+    feature.bytes_list.value.extend(values)
+
+
+def _ints(feature: example_pb2.Feature, values: Iterable[int]) -> None:
+    feature.int64_list.SetInParent()
+    feature.int64_list.value.extend(values)
+
+
+def _floats(feature: example_pb2.Feature, values: Iterable[float]) -> None:
+    feature.float_list.SetInParent()
+    feature.float_list.value.extend(values)
+
+
+def decode(payload: bytes) -> annotated_image_pb2.AnnotatedImage:
+    """Reads a serialised `tf.train.Example`, of tfstream or with the same names.
+
+    Features that are not there leave their fields empty.
+
+    Args:
+        payload: The record.
+
+    Returns:
+        The image: boxes and polygons are fractions (`normalized`), `image_path` is
+        the image file's base name, `split` is empty.
+
+    Raises:
+        CorruptRecordError: The bytes are no Example, or its features contradict
+            each other.
+    """
+    example = example_pb2.Example()
+    try:
+        example.ParseFromString(payload)
+    except message.DecodeError as error:
+        raise errors.CorruptRecordError(
+            f"The record ({len(payload)} bytes) is not a tf.train.Example."
+        ) from error
+    features = _Features(example)
+    try:
+        image = annotated_image_pb2.AnnotatedImage(
+            key=features.text(KEY),
+            image_path=features.text(FILENAME),
+            encoded=features.first(ENCODED, b""),
+            format=features.text(FORMAT),
+            width=features.first(WIDTH, 0),
+            height=features.first(HEIGHT, 0),
+            orientation=features.first(ORIENTATION, 0),
+        )
+        _decode_objects(features, image)
+        _decode_polygons(features, image)
+        _decode_metadata(features, image)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise errors.CorruptRecordError(
+            f"The record's features cannot be read: {error}."
+        ) from error
+    return image
+
+
+class _Features:
+    """The features of an Example as plain values."""
+
+    def __init__(self, example: example_pb2.Example) -> None:
+        self._feature = example.features.feature
+
+    def values(self, name: str) -> list[Any]:
+        feature = self._feature.get(name)
+        kind = None if feature is None else feature.WhichOneof("kind")
+        return [] if kind is None else list(getattr(feature, kind).value)
+
+    def first(self, name: str, default: Any) -> Any:
+        values = self.values(name)
+        return values[0] if values else default
+
+    def text(self, name: str) -> str:
+        return str(self.first(name, b"").decode())
+
+
+def _decode_objects(features: _Features, image: annotated_image_pb2.AnnotatedImage) -> None:
+    texts = features.values(OBJECT_TEXT)
+    sides = {name: features.values(name) for name in BOX}
+    flags = {field: features.values(name) for name, field in _FLAGS}
+    lists = [(OBJECT_TEXT, texts), *sides.items(), *((n, flags[f]) for n, f in _FLAGS)]
+    count = max(len(values) for _, values in lists)
+    for name, values in lists:
+        if values and len(values) != count:
+            raise ValueError(f"{name} has {len(values)} values for {count} objects")
+    boxed = [len(values) for values in sides.values()]
+    if min(boxed) != max(boxed):
+        raise ValueError(f"the sides of the boxes have {boxed} values")
+    for place in range(count):
+        item = image.objects.add(label=texts[place].decode() if texts else "")
+        for field, values in flags.items():
+            if values and values[place]:
+                setattr(item, field, True)
+        if boxed[0]:
+            ymin, xmin, ymax, xmax = (values[place] for values in sides.values())
+            item.box.CopyFrom(
+                annotated_image_pb2.Box(ymin=ymin, xmin=xmin, ymax=ymax, xmax=xmax, normalized=True)
+            )
+
+
+def _decode_polygons(features: _Features, image: annotated_image_pb2.AnnotatedImage) -> None:
+    xs, ys = features.values(POLYGON_X), features.values(POLYGON_Y)
+    points, owners = features.values(POLYGON_POINTS), features.values(POLYGON_OBJECT)
+    if not (len(xs) == len(ys) == sum(points) and len(points) == len(owners)):
+        raise ValueError(
+            f"its polygons state {sum(points)} corners for {len(xs)} x and {len(ys)} y, "
+            f"and {len(owners)} owners for {len(points)} polygons"
+        )
+    begin = 0
+    for count, owner in zip(points, owners, strict=True):
+        if count < 0 or not 0 <= owner < len(image.objects):
+            raise ValueError(
+                f"a polygon of {count} corners belongs to object {owner} of {len(image.objects)}"
+            )
+        end = begin + count
+        image.objects[owner].polygons.add(x=xs[begin:end], y=ys[begin:end])
+        begin = end
+
+
+def _decode_metadata(features: _Features, image: annotated_image_pb2.AnnotatedImage) -> None:
+    text = features.first(METADATA, None)
+    if text is None:
+        return
+    plain = json.loads(text)
+    if not isinstance(plain, dict):
+        raise TypeError(f"{METADATA} holds a {type(plain).__name__} where an object belongs")
+    for name, value in plain.items():
+        field = image.metadata[name]
+        if isinstance(value, bool):
+            field.bool_value = value
+        elif isinstance(value, int):
+            field.int_value = value
+        elif isinstance(value, float):
+            field.float_value = value
+        elif isinstance(value, str):
+            field.string_value = value
+        elif value is not None:
+            raise TypeError(f"{METADATA} holds a {type(value).__name__} under {name!r}")
