@@ -1,0 +1,8 @@
+"""Annotation readers: a tree of images and annotations in, AnnotatedImage messages out."""
+
+from __future__ import annotations
+
+from tfstream.annotations.reader import AnnotationReader, Entry
+from tfstream.annotations.registry import FORMATS, locate, reader
+
+__all__ = ["FORMATS", "AnnotationReader", "Entry", "locate", "reader"]

@@ -1,0 +1,111 @@
+"""What an annotation reader is: it lists a tree cheaply, and reads one annotation at a time."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from tfstream.errors import MissingImageError, StorageError
+from tfstream.v1 import annotated_image_pb2
+
+__all__ = ["AnnotationReader", "Entry", "read_file", "require_image"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image of a tree, as the listing found it: where things are, nothing read yet.
+
+    Attributes:
+        key: The image's path below the images' root, without extension, "/" between the parts.
+        split: The split that it belongs to.
+        annotation_path: The annotation file.
+        image_path: The image file; where it should be when `image_found` is False.
+        image_found: Whether the listing saw the image file.
+    """
+
+    key: str
+    split: str
+    annotation_path: str
+    image_path: str
+    image_found: bool = True
+
+
+class AnnotationReader(Protocol):
+    """One annotation format.
+
+    Listing is apart from reading, so that one process can list while others read. A reader
+    holds no state: it is pickled by its name.
+    """
+
+    @property
+    def name(self) -> str:
+        """The format's name, as `format=` takes it."""
+        ...
+
+    @property
+    def layout(self) -> str:
+        """What the reader looks for, for the error when it is not there."""
+        ...
+
+    def find(self, source: str) -> list[str]:
+        """The trees of this format at `source` or up to three levels below, sorted."""
+        ...
+
+    def guarded(self, root: str) -> tuple[str, ...]:
+        """The directories below `root` that the reader walks: nothing may be written there."""
+        ...
+
+    def entries(self, root: str, left_out: Counter[str]) -> Iterator[Entry]:
+        """Lists the tree at `root`, lazily and always in the same order.
+
+        Args:
+            root: A tree that `find` gave.
+            left_out: Counts, by reason, of the files that are no entry; complete once the
+                iteration has ended.
+        """
+        ...
+
+    def read(self, entry: Entry) -> annotated_image_pb2.AnnotatedImage:
+        """Reads one annotation; the image's bytes are left out.
+
+        Raises:
+            MissingImageError: The entry's image is not there.
+            AnnotationError: The annotation cannot be understood; names file and line.
+            StorageError: The annotation file cannot be read.
+        """
+        ...
+
+
+def require_image(entry: Entry) -> None:
+    """Raises MissingImageError, naming both files, where the listing saw no image."""
+    if not entry.image_found:
+        raise MissingImageError(
+            f"the image of {entry.annotation_path} is missing: there is no {entry.image_path} "
+            "(nor one ending in .jpg, .jpeg or .png, in any case)"
+        )
+
+
+def read_file(path: str) -> bytes:
+    """The bytes of a file, through as few system calls as will do.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            expected = os.fstat(descriptor).st_size
+            data = os.read(descriptor, expected + 1)
+            while len(data) < expected:  # a signal or a network file system may cut a read short
+                more = os.read(descriptor, expected - len(data))
+                if not more:
+                    break
+                data += more
+            return data
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StorageError(f"cannot read {path}: {error.strerror or error}") from error

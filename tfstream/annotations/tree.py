@@ -1,0 +1,100 @@
+"""Walking image trees: where a format's tree lies, and which image belongs to which annotation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tfstream.errors import StorageError
+
+__all__ = ["IMAGE_EXTENSIONS", "Pair", "find_trees", "list_directory", "pick_images", "walk_pairs"]
+
+# In the order of preference where several images share a stem.
+IMAGE_EXTENSIONS = (".jpeg", ".jpg", ".png")
+_DEPTH = 3
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What lies under one stem: `stem` is relative to both roots, "/" between the parts."""
+
+    stem: str
+    annotation_path: str | None
+    image_path: str | None
+
+
+def find_trees(source: str, is_tree: Callable[[str], bool]) -> list[str]:
+    """The directories at `source`, or up to three levels below it, that `is_tree` accepts.
+
+    The search ends at the first level that has any: what lies inside a tree is not another one.
+    """
+    level = [source]
+    for depth in range(_DEPTH + 1):
+        found = [directory for directory in level if is_tree(directory)]
+        if found:
+            return sorted(found)
+        if depth < _DEPTH:
+            level = [os.path.join(d, name) for d in level for name in list_directory(d)[1]]
+    return []
+
+
+def list_directory(path: str) -> tuple[list[str], list[str]]:
+    """(files, directories) in a directory, sorted by name; hidden ones are left out.
+
+    A directory that is not there is empty: one of two parallel trees may lack it.
+
+    Raises:
+        StorageError: It cannot be listed.
+    """
+    files: list[str] = []
+    directories: list[str] = []
+    try:
+        with os.scandir(path) as found:
+            for item in found:
+                # ".DS_Store", and the "._name.xml" that macOS leaves in archives
+                if not item.name.startswith("."):
+                    (directories if item.is_dir() else files).append(item.name)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise StorageError(f"cannot list {path}: {error.strerror or error}") from error
+    return sorted(files), sorted(directories)
+
+
+def pick_images(files: list[str]) -> dict[str, str]:
+    """Stem to file name, for the files that are images by their extension."""
+    best: dict[str, tuple[int, str]] = {}
+    for name in files:
+        stem, extension = os.path.splitext(name)
+        if extension.lower() in IMAGE_EXTENSIONS:
+            rank = (IMAGE_EXTENSIONS.index(extension.lower()), name)
+            if stem not in best or rank < best[stem]:
+                best[stem] = rank
+    return {stem: name for stem, (_, name) in best.items()}
+
+
+def walk_pairs(annotations: str, images: str, below: str = "") -> Iterator[Pair]:
+    """Walks two parallel trees at once, and pairs XML files with images by relative path.
+
+    Lazy (one directory's names in memory), and always in the same order.
+    """
+    annotation_directory = os.path.join(annotations, below)
+    image_directory = os.path.join(images, below)
+    annotation_files, annotation_subs = list_directory(annotation_directory)
+    image_files, image_subs = list_directory(image_directory)
+    xml = {}
+    for name in annotation_files:
+        stem, extension = os.path.splitext(name)
+        if extension.lower() == ".xml":
+            xml[stem] = name
+    pictures = pick_images(image_files)
+    prefix = f"{below}/" if below else ""
+    for stem in sorted(xml.keys() | pictures.keys()):
+        yield Pair(
+            stem=prefix + stem,
+            annotation_path=os.path.join(annotation_directory, xml[stem]) if stem in xml else None,
+            image_path=os.path.join(image_directory, pictures[stem]) if stem in pictures else None,
+        )
+    for sub in sorted({*annotation_subs, *image_subs}):
+        yield from walk_pairs(annotations, images, prefix + sub)

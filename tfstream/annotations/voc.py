@@ -1,0 +1,116 @@
+"""The PASCAL VOC tree: JPEGImages, Annotations and ImageSets/Main."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Container, Iterator
+
+from tfstream.annotations import voc_xml
+from tfstream.annotations.reader import AnnotationReader, Entry, read_file, require_image
+from tfstream.annotations.tree import find_trees, walk_pairs
+from tfstream.errors import AnnotationError
+from tfstream.v1 import annotated_image_pb2
+
+__all__ = ["Voc"]
+
+_SPLITS = ("train", "val", "test")
+_LISTS = (*_SPLITS, "trainval")
+
+
+class Voc(AnnotationReader):
+    """Pairs `Annotations/<stem>.xml` with `JPEGImages/<stem>.jpg`; the key is the stem.
+
+    The splits are the lists ImageSets/Main/{train,val,test}.txt; trainval.txt counts only where
+    train.txt or val.txt is missing, and the lists of single classes never do. Without
+    ImageSets/Main everything is of split "train".
+    """
+
+    name = "voc"
+    layout = "Annotations and JPEGImages"
+
+    def find(self, source: str) -> list[str]:
+        return find_trees(source, lambda path: all(map(os.path.isdir, self.guarded(path))))
+
+    def guarded(self, root: str) -> tuple[str, ...]:
+        return os.path.join(root, "Annotations"), os.path.join(root, "JPEGImages")
+
+    def entries(self, root: str, left_out: Counter[str]) -> Iterator[Entry]:
+        lists = os.path.join(root, "ImageSets", "Main")
+        if os.path.isdir(lists):
+            yield from self._listed(root, lists, left_out)
+        else:
+            yield from self._all(root, left_out)
+
+    def read(self, entry: Entry) -> annotated_image_pb2.AnnotatedImage:
+        require_image(entry)
+        return voc_xml.read(entry)
+
+    def _all(self, root: str, left_out: Counter[str]) -> Iterator[Entry]:
+        annotations, images = self.guarded(root)
+        for pair in walk_pairs(annotations, images):
+            if pair.annotation_path is None:
+                left_out["images without annotation"] += 1
+                continue
+            yield Entry(
+                key=pair.stem,
+                split="train",
+                annotation_path=pair.annotation_path,
+                image_path=pair.image_path or os.path.join(images, pair.stem + ".jpg"),
+                image_found=pair.image_path is not None,
+            )
+
+    def _listed(self, root: str, lists: str, left_out: Counter[str]) -> Iterator[Entry]:
+        annotations, images = self.guarded(root)
+        pairs = {pair.stem: pair for pair in walk_pairs(annotations, images)}
+        listed = set()
+        for split in _splits(lists):
+            for stem in _stems(os.path.join(lists, f"{split}.txt"), pairs.keys()):
+                pair = pairs.get(stem)
+                if pair and pair.image_path and not pair.annotation_path:
+                    left_out["images without annotation"] += 1
+                    continue
+                listed.add(stem)
+                xml = pair.annotation_path if pair else None
+                image = pair.image_path if pair else None
+                yield Entry(
+                    key=stem,
+                    split=split,
+                    annotation_path=xml or os.path.join(annotations, stem + ".xml"),
+                    image_path=image or os.path.join(images, stem + ".jpg"),
+                    image_found=image is not None,
+                )
+        unlisted = sum(1 for stem, p in pairs.items() if p.annotation_path and stem not in listed)
+        if unlisted:
+            left_out["annotations in no image set"] += unlisted
+
+
+def _splits(lists: str) -> list[str]:
+    """The lists in ImageSets/Main that count."""
+    there = [name for name in _LISTS if os.path.isfile(os.path.join(lists, f"{name}.txt"))]
+    if not there:
+        wanted = ", ".join(f"{name}.txt" for name in _LISTS)
+        raise AnnotationError(
+            f"{lists} names no split: none of {wanted} is there. Add one, a stem a line, or remove "
+            'the directory: everything is then of split "train"'
+        )
+    if "train" in there and "val" in there:
+        there = [name for name in there if name != "trainval"]
+    elif "trainval" in there:
+        there = [name for name in there if name in ("trainval", "test")]
+    return there
+
+
+def _stems(path: str, known: Container[str]) -> Iterator[str]:
+    """The stems that a list names, without the -1, 0 or 1 that some lists carry behind them."""
+    try:
+        text = read_file(path).decode()
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{path} is not UTF-8 text: {error}") from error
+    for line in text.splitlines():
+        stem = line.strip()
+        words = stem.split()
+        if len(words) > 1 and stem not in known and words[-1] in ("-1", "0", "1"):
+            stem = stem[: -len(words[-1])].rstrip()
+        if stem:
+            yield stem
