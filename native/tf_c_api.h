@@ -95,6 +95,9 @@ void TF_OpKernelConstruction_GetAttrFloat(TF_OpKernelConstruction*,
 void TF_OpKernelConstruction_GetAttrBool(TF_OpKernelConstruction*,
                                          const char* name,
                                          unsigned char* value, TF_Status*);
+void TF_OpKernelConstruction_GetAttrString(TF_OpKernelConstruction*,
+                                           const char* name, char* value,
+                                           size_t max_length, TF_Status*);
 void TF_OpKernelConstruction_GetAttrType(TF_OpKernelConstruction*,
                                          const char* name, TF_DataType* value,
                                          TF_Status*);
