@@ -1,0 +1,289 @@
+"""The index: a Parquet file beside each shard, a row for each of its records."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfstream import errors
+from tfstream.format import example
+from tfstream.storage import local
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tfstream.v1.annotated_image_pb2 import AnnotatedImage
+
+# pyarrow takes a third of a second to import: functions that need it do so.
+
+__all__ = [
+    "COLUMNS",
+    "Row",
+    "key_at",
+    "merge_schemas",
+    "read",
+    "schema",
+    "schema_of",
+    "write",
+]
+
+# What every index has; a column for each metadata name follows.
+COLUMNS = (
+    "key",
+    "offset",
+    "length",
+    "width",
+    "height",
+    "format",
+    "orientation",
+    "bytes",
+    "label",
+    "objects",
+    "labels",
+)
+
+# What the oneof's members are called in the manifest's schema.
+_KINDS = {
+    "string_value": "string",
+    "int_value": "int",
+    "float_value": "float",
+    "bool_value": "bool",
+}
+
+_ROW_GROUP = 1 << 16  # rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What the index says of one record.
+
+    Attributes:
+        key: Of the image.
+        offset: Byte of the shard where the record's frame begins.
+        length: Bytes of the whole frame: the next one begins at offset + length.
+        width: Pixels, as displayed.
+        height: Pixels, as displayed.
+        format: "jpeg", "png" ...
+        orientation: EXIF's, 1 to 8.
+        bytes: Of the encoded image alone.
+        label: Of the main object; None without objects.
+        objects: How many there are.
+        labels: How many objects bear each label that occurs.
+        metadata: The free metadata.
+    """
+
+    key: str
+    offset: int
+    length: int
+    width: int
+    height: int
+    format: str
+    orientation: int
+    bytes: int
+    label: str | None
+    objects: int
+    labels: Mapping[str, int]
+    metadata: Mapping[str, str | int | float | bool | None]
+
+    @classmethod
+    def of(cls, image: AnnotatedImage, *, offset: int, length: int) -> Row:
+        """The row of an image that `example.encode` was given.
+
+        Args:
+            image: With all but the place known.
+            offset: Byte of the shard where the record's frame begins.
+            length: Bytes of the whole frame.
+        """
+        main = example.main_object(image)
+        return cls(
+            key=image.key,
+            offset=offset,
+            length=length,
+            width=image.width,
+            height=image.height,
+            format=image.format,
+            orientation=image.orientation or 1,
+            bytes=len(image.encoded),
+            label=None if main is None else image.objects[main].label,
+            objects=len(image.objects),
+            labels=dict(sorted(Counter(item.label for item in image.objects).items())),
+            metadata=example.metadata(image),
+        )
+
+
+def schema_of(image: AnnotatedImage) -> dict[str, str]:
+    """The metadata columns of one image: name to "string", "int", "float" or "bool"."""
+    kinds = {name: value.WhichOneof("kind") for name, value in image.metadata.items()}
+    return {name: _KINDS[kind] for name, kind in sorted(kinds.items()) if kind is not None}
+
+
+def merge_schemas(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    """The metadata columns that hold the values of both.
+
+    Integers and floats become floats; other unequal types become strings.
+
+    >>> merge_schemas({"a": "int", "b": "int"}, {"b": "float", "c": "bool"})
+    {'a': 'int', 'b': 'float', 'c': 'bool'}
+    """
+    merged = dict(one)
+    for name, kind in other.items():
+        kinds = {merged.get(name, kind), kind}
+        merged[name] = (
+            kind if len(kinds) == 1 else ("float" if kinds == {"int", "float"} else "string")
+        )
+    return dict(sorted(merged.items()))
+
+
+def schema(metadata_schema: Mapping[str, str]) -> pa.Schema:
+    """The columns of an index.
+
+    Args:
+        metadata_schema: Name to "string", "int", "float" or "bool", as the manifest has it.
+
+    Raises:
+        InvalidArgumentError: A metadata name is one of the index's own columns, or
+            its type is not one of the four.
+    """
+    import pyarrow as pa
+
+    types = {"string": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+    fields = [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("length", pa.int64(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("format", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("orientation", pa.int8(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("label", pa.string()),
+        pa.field("objects", pa.int32(), nullable=False),
+        pa.field("labels", pa.map_(pa.string(), pa.int32()), nullable=False),
+    ]
+    for name, kind in sorted(metadata_schema.items()):
+        if name in COLUMNS or name == "split":
+            raise errors.InvalidArgumentError(
+                f"The metadata cannot have a column {name!r}: the index has one of that name. "
+                "Rename it."
+            )
+        if kind not in types:
+            raise errors.InvalidArgumentError(
+                f"Metadata column {name!r} has the type {kind!r}: it must be "
+                f"{', '.join(map(repr, types))}."
+            )
+        fields.append(pa.field(name, types[kind]))
+    return pa.schema(fields)
+
+
+def write(
+    path: str | os.PathLike[str], rows: Sequence[Row], metadata_schema: Mapping[str, str]
+) -> None:
+    """Writes an index, whole or not at all.
+
+    Equal rows give equal bytes (with one version of pyarrow).
+
+    Args:
+        path: Where it shall be.
+        rows: In the order of their records.
+        metadata_schema: The metadata columns, those of the whole dataset.
+
+    Raises:
+        InvalidArgumentError: A metadata value is not of its column's type.
+        StorageError: The file cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
+    columns["labels"] = [list(row.labels.items()) for row in rows]
+    for name, kind in metadata_schema.items():
+        columns[name] = [_cast(row, name, kind) for row in rows]
+    wanted = schema(metadata_schema)
+    arrays = [pa.array(columns[field.name], field.type) for field in wanted]
+    table = pa.Table.from_arrays(arrays, schema=wanted)
+    with local.write_atomically(path) as file:
+        pq.write_table(table, file, compression="zstd", row_group_size=_ROW_GROUP)
+
+
+def _cast(row: Row, name: str, kind: str) -> str | int | float | bool | None:
+    """A metadata value as its column holds it."""
+    value = row.metadata.get(name)
+    if value is None:
+        return None
+    if kind == "string":
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    if kind == "bool" and isinstance(value, bool):
+        return value
+    if kind in ("int", "float") and not isinstance(value, bool):
+        if kind == "float" and isinstance(value, (int, float)):
+            return float(value)
+        if isinstance(value, int):
+            return value
+    raise errors.InvalidArgumentError(
+        f"Metadata {name!r} of {row.key!r} is {value!r}: the column holds the type {kind!r}."
+    )
+
+
+def read(path: str | os.PathLike[str], columns: Iterable[str] | None = None) -> pa.Table:
+    """Reads an index.
+
+    Args:
+        path: The Parquet file, on local disk.
+        columns: Those wanted, in that order; None: all.
+
+    Returns:
+        An Arrow table, a row a record in the order of the shard.
+
+    Raises:
+        CorruptRecordError: It is not a Parquet file, or a column is missing.
+        StorageError: It cannot be opened or read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    wanted = None if columns is None else list(columns)
+    path = Path(path)
+    try:
+        # Not pq.read_table: that takes "a=b" in the path for a column.
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            missing = [name for name in wanted or () if name not in names]
+            if missing:
+                raise errors.CorruptRecordError(
+                    f"Index {path} has no column {missing[0]!r}: it has {', '.join(names)}."
+                )
+            table = file.read(columns=wanted)
+    except errors.TfstreamError:
+        raise
+    except (pa.ArrowException, ValueError, MemoryError) as error:
+        raise errors.CorruptRecordError(f"Index {path} cannot be read: {error}.") from error
+    except OSError as error:
+        if error.errno is None:  # what Arrow raises for damaged pages
+            raise errors.CorruptRecordError(f"Index {path} cannot be read: {error}.") from error
+        raise errors.StorageError(
+            error.errno, f"Cannot read index {path}: {os.strerror(error.errno)}."
+        ) from error
+    # A name with a dot, "a.b", is read along with "a".
+    return table if wanted is None else table.select(wanted)
+
+
+def key_at(shard_path: str | os.PathLike[str], offset: int) -> str | None:
+    """The key of the record at a byte of a shard, from the index beside it.
+
+    Args:
+        shard_path: The shard; its index has the same name and the suffix `.parquet`.
+        offset: Byte where the record's frame begins.
+
+    Returns:
+        The key; None where there is no index, or no such record in it.
+    """
+    try:
+        table = read(Path(shard_path).with_suffix(".parquet"), ["key", "offset"])
+        place = table["offset"].to_pylist().index(offset)
+    except (errors.CorruptRecordError, errors.StorageError, ValueError):
+        return None
+    return str(table["key"][place].as_py())

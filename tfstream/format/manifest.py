@@ -1,0 +1,189 @@
+"""The manifest: one immutable version of a dataset, a JSON file with a number for a name."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from google.protobuf import json_format
+
+from tfstream import errors
+from tfstream.format.label_map import LabelMap
+from tfstream.storage import local
+from tfstream.v1 import manifest_pb2
+
+__all__ = ["FORMAT_VERSION", "commit", "load", "path_of", "versions"]
+
+# Of the manifest's layout and all it points at; a reader refuses newer ones.
+FORMAT_VERSION = 1
+
+_DIRECTORY = "manifests"
+_NAME = re.compile(r"(\d{8})\.json")
+
+
+def path_of(root: str | os.PathLike[str], version: int) -> Path:
+    """Where a version's manifest is.
+
+    >>> path_of("photos", 3).as_posix()
+    'photos/manifests/00000003.json'
+    """
+    return Path(root) / _DIRECTORY / f"{version:08d}.json"
+
+
+def versions(root: str | os.PathLike[str]) -> list[int]:
+    """The numbers of a dataset's versions, oldest first; none where there is no dataset.
+
+    Raises:
+        StorageError: The directory cannot be read.
+    """
+    try:
+        names = os.listdir(Path(root) / _DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise errors.StorageError(error.errno, f"Cannot read {root}: {error.strerror}.") from error
+    matches = (_NAME.fullmatch(name) for name in names)
+    return sorted(int(match[1]) for match in matches if match and int(match[1]) > 0)
+
+
+def load(root: str | os.PathLike[str], version: int | None = None) -> manifest_pb2.Manifest:
+    """Reads a version's manifest.
+
+    Args:
+        root: The dataset's directory.
+        version: Its number; None: the newest.
+
+    Raises:
+        DatasetNotFoundError: There is no dataset at `root`, or no such version of it.
+        ManifestError: The manifest is damaged, contradicts itself, names a file
+            outside the dataset, or was written by a newer tfstream.
+        StorageError: It cannot be read.
+    """
+    known = versions(root)
+    if not known:
+        raise errors.DatasetNotFoundError(
+            f"There is no dataset at {os.fspath(root)}: {Path(root) / _DIRECTORY} holds no "
+            "manifest such as 00000001.json. Check the path, or make a dataset with "
+            "`tfstream pack`."
+        )
+    if version is None:
+        version = known[-1]
+    elif version not in known:
+        raise errors.DatasetNotFoundError(
+            f"The dataset at {os.fspath(root)} has no version {version}: it has "
+            f"{', '.join(map(str, known))}."
+        )
+    path = path_of(root, version)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise errors.StorageError(error.errno, f"Cannot read {path}: {error.strerror}.") from error
+    manifest = _parse(data, path)
+    _check(manifest, path, version)
+    return manifest
+
+
+def commit(root: str | os.PathLike[str], manifest: manifest_pb2.Manifest) -> Path:
+    """Makes a version visible, once its shards and indexes are in place.
+
+    Args:
+        root: The dataset's directory.
+        manifest: The version; `format_version` is set here.
+
+    Returns:
+        The manifest's path.
+
+    Raises:
+        DatasetExistsError: There is a version of that number; it is left as it was.
+        ManifestError: The manifest contradicts itself.
+        StorageError: It cannot be written.
+    """
+    path = path_of(root, manifest.version)
+    written = manifest_pb2.Manifest()
+    written.CopyFrom(manifest)
+    written.format_version = FORMAT_VERSION
+    _check(written, path, manifest.version)
+    text = json_format.MessageToJson(
+        written, preserving_proto_field_name=True, sort_keys=True, indent=1
+    )
+    try:
+        local.create_exclusively(path, text.encode() + b"\n")
+    except errors.DatasetExistsError as error:
+        raise errors.DatasetExistsError(
+            f"{path} exists already: another writer made version {manifest.version} first, and it "
+            "is left as it was. Pack to another directory, or look at what is there with "
+            "`tfstream info`."
+        ) from error
+    return path
+
+
+def _parse(data: bytes, path: Path) -> manifest_pb2.Manifest:
+    try:
+        plain = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise errors.ManifestError(f"{path} is damaged: it is not JSON ({error}).") from error
+    if not isinstance(plain, dict):
+        raise errors.ManifestError(f"{path} is damaged: it holds a {type(plain).__name__}.")
+    # First of all: what a newer one holds may not parse.
+    number = plain.get("format_version")
+    if not isinstance(number, int) or number < 1:
+        raise errors.ManifestError(
+            f"{path} is not a manifest: its format_version is {number!r}, where 1 or more is "
+            "expected."
+        )
+    if number > FORMAT_VERSION:
+        raise errors.ManifestError(
+            f"{path} has format version {number}, and this tfstream reads up to "
+            f"{FORMAT_VERSION}: it was written by tfstream "
+            f"{plain.get('tfstream_version', 'of a later version')}. Upgrade tfstream."
+        )
+    try:
+        # Unknown fields within one format version are ones that may be passed over.
+        return json_format.ParseDict(plain, manifest_pb2.Manifest(), ignore_unknown_fields=True)
+    except (json_format.ParseError, ValueError, TypeError, RecursionError) as error:
+        raise errors.ManifestError(f"{path} is damaged: {error}.") from error
+
+
+def _check(manifest: manifest_pb2.Manifest, path: Path, version: int) -> None:
+    """Refuses what the other rooms rely on not to meet."""
+    if version < 1 or manifest.version != version:
+        raise errors.ManifestError(
+            f"{path} says it is version {manifest.version}. A version has the number in its "
+            "manifest's name, 1 or more."
+        )
+    try:
+        LabelMap.from_proto(manifest.labels)
+    except errors.InvalidArgumentError as error:
+        raise errors.ManifestError(f"{path}: {error}") from error
+    names: set[str] = set()
+    files: set[str] = set()
+    for split in manifest.splits:
+        if not split.name or split.name in names:
+            raise errors.ManifestError(f"{path} has two splits, or none, named {split.name!r}.")
+        names.add(split.name)
+        for shard in split.shards:
+            for file in (shard.path, shard.index_path):
+                if not _is_inside(file):
+                    raise errors.ManifestError(
+                        f"{path} names the file {file!r}: a dataset's files have relative paths "
+                        "inside its directory."
+                    )
+                if file in files:
+                    raise errors.ManifestError(f"{path} names the file {file!r} twice.")
+                files.add(file)
+        records = sum(shard.records for shard in split.shards)
+        if records != split.statistics.records:
+            raise errors.ManifestError(
+                f"{path}: the shards of split {split.name!r} hold {records} records, and its "
+                f"statistics say {split.statistics.records}."
+            )
+
+
+def _is_inside(file: str) -> bool:
+    """Whether a relative path stays below the directory it starts from, on any system."""
+    if not file or "\0" in file or "\\" in file or "://" in file:
+        return False
+    posix = PurePosixPath(file)
+    return not (posix.is_absolute() or PureWindowsPath(file).drive or ".." in posix.parts)

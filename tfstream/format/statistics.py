@@ -1,0 +1,124 @@
+"""The statistics of a split: sums over its records that can be made in parts and merged."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tfstream.v1 import manifest_pb2
+
+if TYPE_CHECKING:
+    from tfstream.format.index import Row
+
+__all__ = ["Partial", "Spread", "merge", "summarize", "to_proto"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """The least, the sum and the greatest of some integers: exact in any order of merging.
+
+    Attributes:
+        low: The least; None of no values.
+        total: The sum.
+        high: The greatest; None of no values.
+    """
+
+    low: int | None = None
+    total: int = 0
+    high: int | None = None
+
+    @classmethod
+    def of(cls, values: Iterable[int]) -> Spread:
+        """The spread of some values."""
+        listed = list(values)
+        return cls(min(listed), sum(listed), max(listed)) if listed else cls()
+
+    def merge(self, other: Spread) -> Spread:
+        """The spread of the values of both."""
+        lows = [low for low in (self.low, other.low) if low is not None]
+        highs = [high for high in (self.high, other.high) if high is not None]
+        return Spread(min(lows, default=None), self.total + other.total, max(highs, default=None))
+
+    def to_proto(self, count: int) -> manifest_pb2.Range:
+        """The range as a manifest holds it, of `count` values."""
+        mean = self.total / count if count else 0.0
+        return manifest_pb2.Range(min=self.low or 0, mean=mean, max=self.high or 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Partial:
+    """Sums over some of a split's records; `manifest.proto` says what each is."""
+
+    records: int = 0
+    image_bytes: int = 0
+    objects: int = 0
+    background: int = 0
+    rotated: int = 0
+    label_objects: Counter[str] = dataclasses.field(default_factory=Counter)
+    label_records: Counter[str] = dataclasses.field(default_factory=Counter)
+    formats: Counter[str] = dataclasses.field(default_factory=Counter)
+    width: Spread = Spread()
+    height: Spread = Spread()
+    boxes: Spread = Spread()
+
+
+def summarize(rows: Iterable[Row]) -> Partial:
+    """The sums over some rows of an index."""
+    listed = list(rows)
+    label_objects: Counter[str] = Counter()
+    label_records: Counter[str] = Counter()
+    for row in listed:
+        label_objects.update(row.labels)
+        label_records.update(row.labels.keys())
+    return Partial(
+        records=len(listed),
+        image_bytes=sum(row.bytes for row in listed),
+        objects=sum(row.objects for row in listed),
+        background=sum(row.objects == 0 for row in listed),
+        rotated=sum(row.orientation > 1 for row in listed),
+        label_objects=label_objects,
+        label_records=label_records,
+        formats=Counter(row.format for row in listed),
+        width=Spread.of(row.width for row in listed),
+        height=Spread.of(row.height for row in listed),
+        boxes=Spread.of(row.objects for row in listed),
+    )
+
+
+def merge(parts: Iterable[Partial]) -> Partial:
+    """The sums over the records of all parts, in whatever order they come."""
+    whole = Partial()
+    for part in parts:
+        whole = Partial(
+            records=whole.records + part.records,
+            image_bytes=whole.image_bytes + part.image_bytes,
+            objects=whole.objects + part.objects,
+            background=whole.background + part.background,
+            rotated=whole.rotated + part.rotated,
+            label_objects=whole.label_objects + part.label_objects,
+            label_records=whole.label_records + part.label_records,
+            formats=whole.formats + part.formats,
+            width=whole.width.merge(part.width),
+            height=whole.height.merge(part.height),
+            boxes=whole.boxes.merge(part.boxes),
+        )
+    return whole
+
+
+def to_proto(sums: Partial) -> manifest_pb2.Statistics:
+    """The statistics as a manifest holds them."""
+    return manifest_pb2.Statistics(
+        records=sums.records,
+        image_bytes=sums.image_bytes,
+        objects=sums.objects,
+        background=sums.background,
+        rotated=sums.rotated,
+        label_objects=sums.label_objects,
+        label_records=sums.label_records,
+        formats=sums.formats,
+        width=sums.width.to_proto(sums.records),
+        height=sums.height.to_proto(sums.records),
+        boxes=sums.boxes.to_proto(sums.records),
+    )
