@@ -2,6 +2,7 @@
 
 import pytest
 import tensorflow as tf
+
 import tfstream
 from tfstream.errors import InvalidArgumentError
 

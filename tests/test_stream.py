@@ -5,8 +5,9 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow as tf
-import tfstream
 import trees
+
+import tfstream
 from tfstream.errors import InvalidArgumentError
 from tfstream.order import Order
 
@@ -123,9 +124,7 @@ def test_labels_are_those_of_the_index(train):
 
 
 def test_ragged_boxes_are_those_of_the_records(train):
-    ds = train.stream(
-        batch_size=10, image=SIZE, boxes="ragged", elements="dict", shuffle=False
-    )
+    ds = train.stream(batch_size=10, image=SIZE, boxes="ragged", elements="dict", shuffle=False)
     number = 0
     for batch in ds:
         for boxes, box_labels in zip(batch["boxes"], batch["box_labels"], strict=True):
@@ -171,14 +170,14 @@ def test_augmentation_is_the_same_for_any_number_of_workers(train):
 
 
 def test_a_transform_is_applied_to_each_sample(train):
-    ds = train.stream(
-        batch_size=4, image=SIZE, transform=lambda image, label: (image, label + 100)
-    )
+    ds = train.stream(batch_size=4, image=SIZE, transform=lambda image, label: (image, label + 100))
     assert (next(iter(ds))[1] >= 100).numpy().all()
 
 
 def test_what_is_left_out_of_a_tuple_is_not_there(train):
-    assert isinstance(train.stream(batch_size=4, image=SIZE, label=None).element_spec, tf.TensorSpec)
+    assert isinstance(
+        train.stream(batch_size=4, image=SIZE, label=None).element_spec, tf.TensorSpec
+    )
     spec = train.stream(batch_size=4, image=SIZE, label=None, boxes=2).element_spec
     assert [part.shape.as_list() for part in spec] == [[None, 32, 48, 3], [None, 2, 4]]
 
@@ -237,7 +236,9 @@ def test_keras_fit_sees_a_new_order_each_epoch_and_every_record_once(train):
 
     numbers = {key: i for i, key in enumerate(train.metadata["key"].to_pylist())}
     table = tf.lookup.StaticHashTable(
-        tf.lookup.KeyValueTensorInitializer(list(numbers), list(numbers.values()), tf.string, tf.int32),
+        tf.lookup.KeyValueTensorInitializer(
+            list(numbers), list(numbers.values()), tf.string, tf.int32
+        ),
         -1,
     )
     ds = keyed(train, seed=5, transform=lambda e: (table.lookup(e["key"]),) * 2)

@@ -50,15 +50,12 @@ class Elements:
         if self.label not in LABELS:
             raise InvalidArgumentError(f"label must be one of {LABELS} (got {self.label!r})")
         is_count = isinstance(self.boxes, int) and not isinstance(self.boxes, bool)
-        if not (self.boxes in (None, "ragged") or (is_count and 1 <= int(self.boxes or 0))):
+        if not (self.boxes in (None, "ragged") or (is_count and int(self.boxes or 0) >= 1)):
             raise InvalidArgumentError(
-                'boxes must be "ragged", a positive number to pad to, or None '
-                f"(got {self.boxes!r})"
+                f'boxes must be "ragged", a positive number to pad to, or None (got {self.boxes!r})'
             )
         if self.form not in ("tuple", "dict"):
-            raise InvalidArgumentError(
-                f'elements must be "tuple" or "dict" (got {self.form!r})'
-            )
+            raise InvalidArgumentError(f'elements must be "tuple" or "dict" (got {self.form!r})')
         if self.form == "tuple" and self.image is None and not self.label and not self.boxes:
             raise InvalidArgumentError(
                 "nothing is left in the elements: image, label and boxes are all None. "
