@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMNS",
     "Row",
+    "cells",
     "key_at",
     "merge_schemas",
     "read",
@@ -198,15 +199,24 @@ def write(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
-    columns["labels"] = [list(row.labels.items()) for row in rows]
-    for name, kind in metadata_schema.items():
-        columns[name] = [_cast(row, name, kind) for row in rows]
-    wanted = schema(metadata_schema)
-    arrays = [pa.array(columns[field.name], field.type) for field in wanted]
-    table = pa.Table.from_arrays(arrays, schema=wanted)
+    table = pa.Table.from_pylist(
+        [cells(row, metadata_schema) for row in rows], schema=schema(metadata_schema)
+    )
     with local.write_atomically(path) as file:
         pq.write_table(table, file, compression="zstd", row_group_size=_ROW_GROUP)
+
+
+def cells(row: Row, metadata_schema: Mapping[str, str]) -> dict[str, Any]:
+    """A row as the table has it, by column.
+
+    Raises:
+        InvalidArgumentError: A metadata value is not of its column's type.
+    """
+    plain = {name: getattr(row, name) for name in COLUMNS}
+    plain["labels"] = list(row.labels.items())
+    for name, kind in metadata_schema.items():
+        plain[name] = _cast(row, name, kind)
+    return plain
 
 
 def _cast(row: Row, name: str, kind: str) -> str | int | float | bool | None:

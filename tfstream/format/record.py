@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
 from typing import BinaryIO
 
 import google_crc32c
@@ -15,12 +14,12 @@ __all__ = [
     "FOOTER_BYTES",
     "FRAME_BYTES",
     "HEADER_BYTES",
+    "MAX_PAYLOAD_BYTES",
     "ShardWriter",
     "frame",
     "masked_crc",
     "payload_length",
     "read_record",
-    "scan",
     "unframe",
 ]
 
@@ -35,6 +34,9 @@ FOOTER_BYTES = _CRC.size
 FRAME_BYTES = HEADER_BYTES + FOOTER_BYTES
 
 _MASK_DELTA = 0xA282EAD8
+
+# An Example cannot be larger: protobuf's own limit.
+MAX_PAYLOAD_BYTES = (1 << 31) - 1
 
 
 def masked_crc(data: bytes) -> int:
@@ -85,6 +87,8 @@ def payload_length(
     length, crc = _HEADER.unpack_from(header)
     if masked_crc(header[: _LENGTH.size]) != crc:
         raise _corrupt(path, offset, key, "its length does not match the length's CRC32C")
+    if length > MAX_PAYLOAD_BYTES:
+        raise _corrupt(path, offset, key, f"it states {length} bytes; a record has less than 2 GiB")
     return int(length)
 
 
@@ -152,43 +156,6 @@ def read_record(path: str | os.PathLike[str], offset: int, length: int, *, key: 
             error.errno, f"Cannot read shard {path}: {error.strerror}."
         ) from error
     return unframe(data, path=path, offset=offset, key=key)
-
-
-def scan(path: str | os.PathLike[str]) -> Iterator[tuple[int, int]]:
-    """Walks a shard from its first byte to its last and checks every CRC.
-
-    Args:
-        path: The shard, on local disk.
-
-    Yields:
-        (offset, length) of each frame, in bytes.
-
-    Raises:
-        CorruptRecordError: At the first record that is not as it should be.
-        StorageError: The shard cannot be opened or read.
-    """
-    try:
-        size = os.stat(path).st_size
-        file = open(path, "rb", buffering=1 << 20)  # noqa: SIM115 (closed below, not by an except)
-    except OSError as error:
-        raise errors.StorageError(
-            error.errno, f"Cannot read shard {path}: {error.strerror}."
-        ) from error
-    with file:
-        offset = 0
-        while offset < size:
-            header = file.read(HEADER_BYTES)
-            length = payload_length(header, path=path, offset=offset) + FRAME_BYTES
-            if offset + length > size:
-                raise _corrupt(
-                    path,
-                    offset,
-                    "",
-                    f"it needs {length} bytes, and the file has {size - offset} left",
-                )
-            unframe(header + file.read(length - HEADER_BYTES), path=path, offset=offset)
-            yield offset, length
-            offset += length
 
 
 class ShardWriter:
