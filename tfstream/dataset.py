@@ -85,7 +85,7 @@ class PackedDataset:
 
     @functools.cached_property
     def labels(self) -> LabelMap:
-        """The label map: `.names`, `.id` (name to index), `.background` (the last index or None)."""
+        """The label map: `.names`, `.id` (name to index), `.background` (last index or None)."""
         return LabelMap.from_proto(self._manifest.labels)
 
     def split(self, name: str) -> PackedDataset:
@@ -293,7 +293,8 @@ def _as_dict(image: AnnotatedImage, *, path: str, offset: int) -> dict[str, Any]
             upright = PIL.ImageOps.exif_transpose(stored).convert("RGB")
     except Exception as error:  # Pillow raises many kinds for damaged images
         raise CorruptRecordError(
-            f"the image of record {image.key!r} in {path} at byte {offset} cannot be decoded: {error}"
+            f"the image of record {image.key!r} in {path} at byte {offset} cannot be decoded: "
+            f"{error}"
         ) from error
     boxes = [(o.box.ymin, o.box.xmin, o.box.ymax, o.box.xmax) for o in image.objects]
     main = example.main_object(image)

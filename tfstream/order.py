@@ -95,7 +95,7 @@ def permute(x: Integers, size: int, key: int) -> Integers:
 
 
 def unpermute(x: Integers, size: int, key: int) -> Integers:
-    """The inverse of `permute`: unpermute(permute(x)) == x."""
+    """Undoes `permute` of the same size and key."""
     return _walk(x, size, key, forward=False)
 
 
