@@ -121,7 +121,7 @@ class PackedDataset:
 
     @functools.cached_property
     def metadata(self) -> pa.Table:
-        """An Arrow table, a row a record in storage order.
+        """An Arrow table, a row a record, in storage order; read when it is first asked for.
 
         Columns: `key`, `split`, `width`, `height` (pixels, as displayed), `format`,
         `bytes` (of the image), `label` (of the main object), `objects`, `labels`
@@ -143,7 +143,11 @@ class PackedDataset:
 
     @functools.cached_property
     def _numbers(self) -> dict[str, int]:
-        return {key: number for number, key in enumerate(self.metadata["key"].to_pylist())}
+        shards = [shard for split in self._chosen for shard in split.shards]
+        columns = [index.read(self._root / shard.index_path, ["key"])["key"] for shard in shards]
+        keys = [key for column in columns for key in column.to_pylist()]
+        rows = range(len(keys)) if self._rows is None else self._rows.tolist()
+        return {keys[row]: number for number, row in enumerate(rows)}
 
     def __len__(self) -> int:
         if self._rows is not None:
@@ -201,8 +205,11 @@ class PackedDataset:
         table = self._table
         path = table.files[table.shards[number]]
         offset, length = int(table.offsets[number]), int(table.lengths[number])
-        key = self.metadata["key"][number].as_py()
-        payload = record.read_record(path, offset, length, key=key)
+        try:
+            payload = record.read_record(path, offset, length)
+        except CorruptRecordError:  # once more, to name the record by its key as well
+            key = index.key_at(path, offset) or ""
+            payload = record.read_record(path, offset, length, key=key)
         return _as_dict(example.decode(payload), path=path, offset=offset)
 
     def stream(
