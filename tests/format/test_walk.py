@@ -31,9 +31,7 @@ def _walk(path: Path, data: bytes, starts: list[int] | None = None) -> list[byte
     assert sum(frame.length for frame in frames) == len(data)
     for frame in frames:
         assert (frame.payload is None) == (frame.damage is not None)
-        if frame.damage is not None:
-            assert f"byte {frame.offset} of {path}" in str(frame.damage)
-    return [str(frame.damage) if frame.damage else frame.payload for frame in frames]
+    return [frame.damage if frame.damage else frame.payload for frame in frames]
 
 
 def _flip(place: int) -> bytes:

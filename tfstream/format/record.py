@@ -17,9 +17,11 @@ __all__ = [
     "MAX_PAYLOAD_BYTES",
     "ShardWriter",
     "frame",
+    "frame_fault",
+    "header_fault",
     "masked_crc",
-    "payload_length",
     "read_record",
+    "stated_length",
     "unframe",
 ]
 
@@ -63,33 +65,50 @@ def frame(payload: bytes) -> bytes:
     return b"".join((_header(payload), payload, _CRC.pack(masked_crc(payload))))
 
 
-def payload_length(
-    header: bytes, *, path: str | os.PathLike[str], offset: int, key: str = ""
-) -> int:
-    """The length that a frame's first `HEADER_BYTES` bytes state, its CRC checked.
+def stated_length(header: bytes) -> int:
+    """The payload's length in bytes as the first `HEADER_BYTES` bytes state it, unchecked."""
+    return int(_LENGTH.unpack_from(header)[0])
 
-    The length is what the file says: compare it with what is there before
+
+def header_fault(header: bytes) -> str | None:
+    """What is wrong with a frame's header; None when it is sound.
+
+    A sound header may still state more than the file holds: compare before
     reading that much.
 
     Args:
-        header: The frame's first `HEADER_BYTES` bytes.
-        path: The shard, for the error.
-        offset: Byte of the shard where the frame begins, for the error.
-        key: The record's key where it is known, for the error.
-
-    Raises:
-        CorruptRecordError: The header is cut short or does not match its CRC.
+        header: The frame's first `HEADER_BYTES` bytes, fewer where the file ends.
     """
     if len(header) < HEADER_BYTES:
-        raise _corrupt(
-            path, offset, key, f"only {len(header)} of its {HEADER_BYTES} header bytes are there"
-        )
+        return f"only {len(header)} of its {HEADER_BYTES} header bytes are there"
     length, crc = _HEADER.unpack_from(header)
     if masked_crc(header[: _LENGTH.size]) != crc:
-        raise _corrupt(path, offset, key, "its length does not match the length's CRC32C")
+        return "its length does not match the length's CRC32C"
     if length > MAX_PAYLOAD_BYTES:
-        raise _corrupt(path, offset, key, f"it states {length} bytes; a record has less than 2 GiB")
-    return int(length)
+        return f"it states {length} bytes; a record has less than 2 GiB"
+    return None
+
+
+def frame_fault(frame_bytes: bytes) -> str | None:
+    """What is wrong with a frame, its length and both its CRCs checked; None when it is sound.
+
+    Args:
+        frame_bytes: The frame, no byte more or less.
+    """
+    header = frame_bytes[:HEADER_BYTES]
+    fault = header_fault(header)
+    if fault is not None:
+        return fault
+    length = stated_length(header)
+    if length != len(frame_bytes) - FRAME_BYTES:
+        expected = max(len(frame_bytes) - FRAME_BYTES, 0)
+        return f"its header states a payload of {length} bytes where {expected} are expected"
+    if (
+        masked_crc(frame_bytes[HEADER_BYTES:-FOOTER_BYTES])
+        != _CRC.unpack(frame_bytes[-FOOTER_BYTES:])[0]
+    ):
+        return f"its {length} bytes do not match their CRC32C"
+    return None
 
 
 def unframe(
@@ -106,19 +125,10 @@ def unframe(
     Raises:
         CorruptRecordError: Something does not match; names path, offset and key.
     """
-    length = payload_length(frame_bytes[:HEADER_BYTES], path=path, offset=offset, key=key)
-    if length != len(frame_bytes) - FRAME_BYTES:
-        raise _corrupt(
-            path,
-            offset,
-            key,
-            f"its header states a payload of {length} bytes where "
-            f"{max(len(frame_bytes) - FRAME_BYTES, 0)} are expected",
-        )
-    payload = frame_bytes[HEADER_BYTES:-FOOTER_BYTES]
-    if masked_crc(payload) != _CRC.unpack(frame_bytes[-FOOTER_BYTES:])[0]:
-        raise _corrupt(path, offset, key, f"its {length} bytes do not match their CRC32C")
-    return payload
+    fault = frame_fault(frame_bytes)
+    if fault is not None:
+        raise _corrupt(path, offset, key, fault)
+    return frame_bytes[HEADER_BYTES:-FOOTER_BYTES]
 
 
 def read_record(path: str | os.PathLike[str], offset: int, length: int, *, key: str = "") -> bytes:

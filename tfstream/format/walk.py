@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import os
-import struct
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
@@ -13,8 +12,6 @@ from tfstream import errors
 from tfstream.format import record
 
 __all__ = ["Frame", "walk"]
-
-_LENGTH = struct.Struct("<Q")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +28,7 @@ class Frame:
     offset: int
     length: int
     payload: bytes | None
-    damage: errors.CorruptRecordError | None
+    damage: str | None
 
 
 def walk(path: str | os.PathLike[str], *, starts: Sequence[int] = ()) -> Iterator[Frame]:
@@ -57,7 +54,7 @@ def walk(path: str | os.PathLike[str], *, starts: Sequence[int] = ()) -> Iterato
             size = os.fstat(file.fileno()).st_size
             offset = 0
             while offset < size:
-                frame = _frame_at(file, path, offset, size, starts)
+                frame = _frame_at(file, offset, size, starts)
                 yield frame
                 offset += frame.length
     except errors.TfstreamError:
@@ -68,29 +65,22 @@ def walk(path: str | os.PathLike[str], *, starts: Sequence[int] = ()) -> Iterato
         ) from error
 
 
-def _frame_at(
-    file: BinaryIO, path: str | os.PathLike[str], offset: int, size: int, starts: Sequence[int]
-) -> Frame:
+def _frame_at(file: BinaryIO, offset: int, size: int, starts: Sequence[int]) -> Frame:
     file.seek(offset)
     header = file.read(record.HEADER_BYTES)
-    try:
-        length = record.payload_length(header, path=path, offset=offset) + record.FRAME_BYTES
-    except errors.CorruptRecordError as damage:
+    fault = record.header_fault(header)
+    if fault is not None:
         end = _next_start(starts, offset, size) or _believed_end(file, header, offset, size)
-        return Frame(offset, (end or size) - offset, None, damage)
+        return Frame(offset, (end or size) - offset, None, fault)
+    length = record.stated_length(header) + record.FRAME_BYTES
     if offset + length > size:
         # Before reading: a length that lies must not claim memory.
-        cut = errors.CorruptRecordError(
-            f"Record at byte {offset} of {os.fspath(path)} is corrupt: it needs {length} bytes, "
-            f"and the file has {size - offset} from there."
-        )
-        end = _next_start(starts, offset, size)
-        return Frame(offset, (end or size) - offset, None, cut)
+        fault = f"it needs {length} bytes, and the file has {size - offset} from there"
+        return Frame(offset, (_next_start(starts, offset, size) or size) - offset, None, fault)
     data = header + file.read(length - len(header))
-    try:
-        return Frame(offset, length, record.unframe(data, path=path, offset=offset), None)
-    except errors.CorruptRecordError as damage:
-        return Frame(offset, length, None, damage)
+    fault = record.frame_fault(data)
+    payload = None if fault else data[record.HEADER_BYTES : -record.FOOTER_BYTES]
+    return Frame(offset, length, payload, fault)
 
 
 def _next_start(starts: Sequence[int], offset: int, size: int) -> int | None:
@@ -102,12 +92,8 @@ def _believed_end(file: BinaryIO, header: bytes, offset: int, size: int) -> int 
     """Where the frame ends if only the length's CRC is damaged, not the length."""
     if len(header) < record.HEADER_BYTES:
         return None
-    end = offset + int(_LENGTH.unpack_from(header)[0]) + record.FRAME_BYTES
+    end = offset + record.stated_length(header) + record.FRAME_BYTES
     if end >= size:
         return None
     file.seek(end)
-    try:
-        record.payload_length(file.read(record.HEADER_BYTES), path="", offset=end)
-    except errors.CorruptRecordError:
-        return None
-    return end
+    return end if record.header_fault(file.read(record.HEADER_BYTES)) is None else None

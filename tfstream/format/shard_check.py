@@ -1,0 +1,254 @@
+"""Checking one shard against its index and what the manifest says of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfstream import errors
+from tfstream.format import example, index, statistics
+from tfstream.format.walk import Frame, walk
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Problem", "ShardReport", "ShardTask", "check_shard", "key_hash"]
+
+_ROWS_A_SUM = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Something that is not as it should be.
+
+    Attributes:
+        path: The file.
+        offset: Byte of the shard where the record begins; None: the file as a whole.
+        key: Of the record; "" where it is not known, or none is meant.
+        reason: What is wrong.
+    """
+
+    path: str
+    offset: int | None
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        place = "" if self.offset is None else f" at byte {self.offset}"
+        key = f" (key {self.key!r})" if self.key else ""
+        return f"{self.path}{place}{key}: {self.reason}"
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardTask:
+    """What the manifest says of a shard.
+
+    Attributes:
+        path: The shard.
+        index_path: Its index.
+        records: How many it holds.
+        bytes: Its size.
+        metadata: The index's metadata columns, with their types.
+    """
+
+    path: Path
+    index_path: Path
+    records: int
+    bytes: int
+    metadata: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardReport:
+    """What was found.
+
+    Attributes:
+        problems: In the order of the file; empty when all is well.
+        key_hashes: Of the index's keys, 8 bytes each, in its order; empty where
+            there is no index to read.
+        sums: Over the sound records.
+    """
+
+    problems: tuple[Problem, ...]
+    key_hashes: bytes
+    sums: statistics.Partial
+
+
+def key_hash(key: str) -> bytes:
+    """Eight bytes that tell keys apart, but for chance."""
+    return hashlib.blake2b(key.encode(), digest_size=8).digest()
+
+
+def check_shard(task: ShardTask) -> ShardReport:
+    """Reads a whole shard and its index, and lists all in which they are not as they should be."""
+    check = _Check(task)
+    check.run()
+    hashes = b"".join(key_hash(row["key"]) for row in check.rows or ())
+    return ShardReport(tuple(check.problems), hashes, statistics.merge(check.sums))
+
+
+class _Check:
+    """One shard's check, problems gathered on the way."""
+
+    def __init__(self, task: ShardTask) -> None:
+        self.task = task
+        self.problems: list[Problem] = []
+        self.sums: list[statistics.Partial] = []
+        self.rows: list[dict[str, Any]] | None = None  # None: there is no index to rely on
+        self._pending: list[index.Row] = []
+
+    def run(self) -> None:
+        self.rows = self._read_index()
+        try:
+            size = os.stat(self.task.path).st_size
+        except FileNotFoundError:
+            self._say("the shard is missing")
+            return
+        except OSError as error:
+            self._say(f"the shard cannot be read: {error.strerror}")
+            return
+        if size != self.task.bytes:
+            self._say(f"the shard has {size} bytes, where the manifest says {self.task.bytes}")
+        try:
+            self._check_records(size)
+        except errors.StorageError as error:
+            self._say(str(error))
+
+    def _say(self, reason: str, *, offset: int | None = None, key: str = "") -> None:
+        self.problems.append(Problem(str(self.task.path), offset, key, reason))
+
+    def _say_of_index(self, reason: str, *, offset: int | None = None, key: str = "") -> None:
+        self.problems.append(Problem(str(self.task.index_path), offset, key, reason))
+
+    def _read_index(self) -> list[dict[str, Any]] | None:
+        if not self.task.index_path.exists():
+            self._say_of_index("the index is missing")
+            return None
+        try:
+            table = index.read(self.task.index_path)
+            wanted = index.schema(self.task.metadata)
+        except errors.TfstreamError as error:
+            self._say_of_index(str(error))
+            return None
+        if table.num_rows != self.task.records:
+            self._say_of_index(
+                f"the index has {table.num_rows} rows, where the manifest says "
+                f"{self.task.records} records"
+            )
+        faults = list(_column_faults(table, wanted))
+        for fault in faults:
+            self._say_of_index(fault)
+        if faults:
+            return None
+        rows: list[dict[str, Any]] = table.to_pylist()
+        return rows
+
+    def _check_records(self, size: int) -> None:
+        by_offset = self._rows_by_offset()
+        count = 0
+        for frame in walk(self.task.path, starts=sorted(by_offset)):
+            row = by_offset.pop(frame.offset, None)
+            if frame.damage is not None:
+                self._say_damage(frame, row, size)
+            elif frame.payload is not None:
+                self._check_record(frame, frame.payload, row)
+            # Bytes at the end that are no record are not one too many.
+            count += frame.damage is None or row is not None or self.rows is None
+        self._flush()
+        self._say_leftover(list(by_offset.values()), size)
+        if count != self.task.records:
+            self._say(
+                f"the shard holds {count} records, where the manifest says {self.task.records}"
+            )
+
+    def _rows_by_offset(self) -> dict[int, dict[str, Any]]:
+        by_offset: dict[int, dict[str, Any]] = {}
+        for row in self.rows or ():
+            other = by_offset.setdefault(row["offset"], row)
+            if other is not row:
+                self._say_of_index(
+                    f"the index has two rows for one place, the other with key {other['key']!r}",
+                    offset=row["offset"],
+                    key=row["key"],
+                )
+        return by_offset
+
+    def _say_damage(self, frame: Frame, row: dict[str, Any] | None, size: int) -> None:
+        if self.rows is not None and row is None:
+            reason = f"the index knows nothing of the {frame.length} bytes there, and they are no "
+            self._say(f"{reason}record: {frame.damage}", offset=frame.offset)
+            return
+        reason = f"the record is corrupt: {frame.damage}"
+        is_last = row is not None and row["offset"] + row["length"] >= size
+        if frame.offset + frame.length == size and not is_last:
+            reason += (
+                f"; nothing tells where the next one begins: the last {frame.length} bytes of the "
+                "shard were not checked"
+            )
+        self._say(reason, offset=frame.offset, key=row["key"] if row else "")
+
+    def _check_record(self, frame: Frame, payload: bytes, row: dict[str, Any] | None) -> None:
+        key = row["key"] if row else ""
+        try:
+            image = example.decode(payload)
+            found = index.Row.of(image, offset=frame.offset, length=frame.length)
+            cells = index.cells(found, self.task.metadata)
+        except errors.TfstreamError as error:
+            self._say(str(error), offset=frame.offset, key=key)
+            return
+        self._pending.append(found)
+        if len(self._pending) >= _ROWS_A_SUM:
+            self._flush()
+        if self.rows is None:
+            return
+        if row is None:
+            self._say("the index has no row for this record", offset=frame.offset, key=found.key)
+            return
+        differing = [name for name in cells if not _same(cells[name], row[name])]
+        if differing:
+            told = ", ".join(f"{n} {row[n]!r} (the record: {cells[n]!r})" for n in differing)
+            self._say_of_index(
+                f"the index disagrees with its shard: it says {told}", offset=frame.offset, key=key
+            )
+
+    def _flush(self) -> None:
+        self.sums.append(statistics.summarize(self._pending))
+        self._pending = []
+
+    def _say_leftover(self, rows: list[dict[str, Any]], size: int) -> None:
+        """Rows at whose places no record begins, together: there may be thousands."""
+        past = [row for row in rows if row["offset"] >= size]
+        within = [row for row in rows if row["offset"] < size]
+        for group, where in (
+            (past, "past the end of the shard"),
+            (within, "where no record of the shard begins"),
+        ):
+            if not group:
+                continue
+            more = f" and {len(group) - 1} more, to {group[-1]['key']!r}," if group[1:] else ""
+            verb = "lie" if group[1:] else "lies"
+            self._say_of_index(
+                f"the index has a record{more} that {verb} {where}",
+                offset=group[0]["offset"],
+                key=group[0]["key"],
+            )
+
+
+def _column_faults(table: pa.Table, wanted: pa.Schema) -> Iterator[str]:
+    for field in wanted:
+        if field.name not in table.column_names:
+            yield f"the index has no column {field.name!r}"
+        elif table.schema.field(field.name).type != field.type:
+            found = table.schema.field(field.name).type
+            yield f"column {field.name!r} of the index is {found}, where {field.type} is expected"
+        elif not field.nullable and table[field.name].null_count:
+            yield f"column {field.name!r} of the index has rows without a value"
+
+
+def _same(one: Any, other: Any) -> bool:
+    # NaN is not equal to itself, and may well be metadata.
+    return bool(one == other or (one != one and other != other))
