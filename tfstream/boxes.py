@@ -1,0 +1,65 @@
+"""Boxes follow what is done to their picture, in graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from tfstream.images import ImageSpec, View
+
+__all__ = ["follow", "pad"]
+
+
+def follow(
+    boxes: tf.Tensor, view: View, spec: ImageSpec, *, height: tf.Tensor, width: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Where a picture's boxes lie in the image that is made of it.
+
+    Args:
+        boxes: float32 [..., n, 4], ymin xmin ymax xmax as fractions of the picture as
+            displayed.
+        view: What the image shows; leading axes [...].
+        spec: How the image is made.
+        height: int [...], of the picture as displayed, in pixels.
+        width: int [...].
+
+    Returns:
+        Boxes as fractions of the image, cut at its edges, float32 [..., n, 4], and whether
+        anything is left of each, bool [..., n].
+    """
+    import tensorflow as tf
+
+    sides = tf.stack([height, width, height, width], axis=-1)
+    place = tf.gather(view.window, [0, 1, 0, 1], axis=-1)
+    extent = tf.gather(view.window, [2, 3, 2, 3], axis=-1)
+    sides, place, extent = (
+        tf.cast(t, tf.float32)[..., tf.newaxis, :] for t in (sides, place, extent)
+    )
+    out = tf.clip_by_value((boxes * sides - place) / extent, 0.0, 1.0)
+    if spec.flip:
+        mirrored = tf.stack([out[..., 0], 1 - out[..., 3], out[..., 2], 1 - out[..., 1]], axis=-1)
+        out = tf.where(view.flip[..., tf.newaxis, tf.newaxis], mirrored, out)
+    keep = (out[..., 2] > out[..., 0]) & (out[..., 3] > out[..., 1])
+    return out, keep
+
+
+def pad(boxes: tf.Tensor, labels: tf.Tensor, *, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Makes the number of boxes the same for every image.
+
+    Args:
+        boxes: float32 [n, 4].
+        labels: int64 [n].
+        count: How many are kept, the first ones, or filled up to.
+
+    Returns:
+        Boxes, float32 [count, 4], filled up with zeros, and labels, int64 [count], with -1.
+    """
+    import tensorflow as tf
+
+    boxes, labels = boxes[:count], labels[:count]
+    missing = count - tf.shape(labels)[0]
+    boxes = tf.pad(boxes, [[0, missing], [0, 0]])
+    labels = tf.pad(labels, [[0, missing]], constant_values=-1)
+    return tf.ensure_shape(boxes, [count, 4]), tf.ensure_shape(labels, [count])
