@@ -28,12 +28,15 @@ class IlsvrcDet(AnnotationReader):
     layout = "Annotations/DET and Data/DET"
 
     def find(self, source: str) -> list[str]:
+        """The trees at or below a directory."""
         return find_trees(source, lambda path: os.path.isdir(os.path.join(path, _ANNOTATIONS)))
 
     def guarded(self, root: str) -> tuple[str, ...]:
+        """The directories of annotations and of images."""
         return os.path.join(root, _ANNOTATIONS), os.path.join(root, _IMAGES)
 
     def entries(self, root: str, left_out: Counter[str]) -> Iterator[Entry]:
+        """Lists the tree."""
         annotations, images = self.guarded(root)
         for pair in walk_pairs(annotations, images):
             if pair.annotation_path is None:
@@ -49,5 +52,6 @@ class IlsvrcDet(AnnotationReader):
             )
 
     def read(self, entry: Entry) -> annotated_image_pb2.AnnotatedImage:
+        """Reads one annotation."""
         require_image(entry)
         return voc_xml.read(entry)

@@ -11,7 +11,7 @@ from typing import Protocol
 from tfstream.errors import MissingImageError, StorageError
 from tfstream.v1 import annotated_image_pb2
 
-__all__ = ["AnnotationReader", "Entry", "read_file", "require_image"]
+__all__ = ["AnnotationReader", "Entry", "read_descriptor", "read_file", "require_image"]
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def require_image(entry: Entry) -> None:
     """Raises MissingImageError, naming both files, where the listing saw no image."""
     if not entry.image_found:
         raise MissingImageError(
-            f"the image of {entry.annotation_path} is missing: there is no {entry.image_path} "
-            "(nor one ending in .jpg, .jpeg or .png, in any case)"
+            f"The image of {entry.annotation_path} is missing: there is no {entry.image_path}, nor "
+            "one that ends in .jpg, .jpeg or .png in any case."
         )
 
 
@@ -97,15 +97,19 @@ def read_file(path: str) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            expected = os.fstat(descriptor).st_size
-            data = os.read(descriptor, expected + 1)
-            while len(data) < expected:  # a signal or a network file system may cut a read short
-                more = os.read(descriptor, expected - len(data))
-                if not more:
-                    break
-                data += more
-            return data
+            return read_descriptor(descriptor, os.fstat(descriptor).st_size)
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise StorageError(f"cannot read {path}: {error.strerror or error}") from error
+        raise StorageError(error.errno, f"Cannot read {path}: {error.strerror}.") from error
+
+
+def read_descriptor(descriptor: int, size: int) -> bytes:
+    """The first `size` bytes of an open file, or fewer where it ends before."""
+    data = os.pread(descriptor, size, 0)
+    while len(data) < size:  # a signal or a network file system may cut a read short
+        more = os.pread(descriptor, size - len(data), len(data))
+        if not more:
+            break
+        data += more
+    return data

@@ -30,7 +30,7 @@ def reader(name: str) -> AnnotationReader:
     except KeyError:
         known = ", ".join(repr(each) for each in FORMATS)
         raise InvalidArgumentError(
-            f"format={name!r} is not an annotation format: use one of {known}, or 'auto'"
+            f"format={name!r} is not an annotation format: use one of {known}, or 'auto'."
         ) from None
 
 
@@ -48,18 +48,20 @@ def locate(source: str | os.PathLike[str], format: str = "auto") -> tuple[Annota
     readers = list(_READERS.values()) if format == "auto" else [reader(format)]
     path = os.fspath(source)
     if not os.path.exists(path):
-        raise DatasetNotFoundError(f"there is no {path}: give the directory of the image tree")
+        raise DatasetNotFoundError(f"There is no {path}: give the directory of the image tree.")
     if not os.path.isdir(path):
         raise DatasetNotFoundError(
-            f"{path} is not a directory: unpack the archive, and give the directory that it makes"
+            f"{path} is not a directory: unpack the archive, and give the directory that it makes."
         )
     found = [(each, root) for each in readers for root in each.find(path)]
     if not found:
         wanted = "; ".join(f"{each.layout} ({each.name})" for each in readers)
         raise DatasetNotFoundError(
-            f"{path} holds no image tree: looked there and three levels below for {wanted}"
+            f"{path} holds no image tree: looked there and three levels below for {wanted}."
         )
     if len(found) > 1:
         trees = ", ".join(f"{root} ({each.name})" for each, root in found)
-        raise InvalidArgumentError(f"{path} holds {len(found)} image trees; give one of them: {trees}")
+        raise InvalidArgumentError(
+            f"{path} holds {len(found)} image trees; give one of them: {trees}."
+        )
     return found[0]

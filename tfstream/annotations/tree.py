@@ -58,7 +58,7 @@ def list_directory(path: str) -> tuple[list[str], list[str]]:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise StorageError(f"cannot list {path}: {error.strerror or error}") from error
+        raise StorageError(error.errno, f"Cannot list {path}: {error.strerror}.") from error
     return sorted(files), sorted(directories)
 
 

@@ -30,12 +30,15 @@ class Voc(AnnotationReader):
     layout = "Annotations and JPEGImages"
 
     def find(self, source: str) -> list[str]:
+        """The trees at or below a directory."""
         return find_trees(source, lambda path: all(map(os.path.isdir, self.guarded(path))))
 
     def guarded(self, root: str) -> tuple[str, ...]:
+        """The directories of annotations and of images."""
         return os.path.join(root, "Annotations"), os.path.join(root, "JPEGImages")
 
     def entries(self, root: str, left_out: Counter[str]) -> Iterator[Entry]:
+        """Lists the tree."""
         lists = os.path.join(root, "ImageSets", "Main")
         if os.path.isdir(lists):
             yield from self._listed(root, lists, left_out)
@@ -43,6 +46,7 @@ class Voc(AnnotationReader):
             yield from self._all(root, left_out)
 
     def read(self, entry: Entry) -> annotated_image_pb2.AnnotatedImage:
+        """Reads one annotation."""
         require_image(entry)
         return voc_xml.read(entry)
 
@@ -92,7 +96,7 @@ def _splits(lists: str) -> list[str]:
         wanted = ", ".join(f"{name}.txt" for name in _LISTS)
         raise AnnotationError(
             f"{lists} names no split: none of {wanted} is there. Add one, a stem a line, or remove "
-            'the directory: everything is then of split "train"'
+            'the directory: everything is then of split "train".'
         )
     if "train" in there and "val" in there:
         there = [name for name in there if name != "trainval"]
@@ -106,7 +110,7 @@ def _stems(path: str, known: Container[str]) -> Iterator[str]:
     try:
         text = read_file(path).decode()
     except UnicodeDecodeError as error:
-        raise AnnotationError(f"{path} is not UTF-8 text: {error}") from error
+        raise AnnotationError(f"{path} is not UTF-8 text: {error}.") from error
     for line in text.splitlines():
         stem = line.strip()
         words = stem.split()

@@ -15,8 +15,8 @@ from tfstream.v1 import annotated_image_pb2
 
 __all__ = ["parse", "read"]
 
-# An element that holds others is a dict: name -> its children of that name, in order; one that holds
-# text only is (text, line). Where an element begins is under the key _LINE of a dict.
+# An element that holds others is a dict: name -> its children of that name, in order; one that
+# holds text only is (text, line). The line where a dict's element begins is under the key _LINE.
 _Node = dict[str, Any]
 _LINE = ""
 
@@ -40,7 +40,7 @@ def read(entry: Entry) -> annotated_image_pb2.AnnotatedImage:
         image.annotation_path = entry.annotation_path
     except UnicodeEncodeError as error:
         raise AnnotationError(
-            f"the file name {entry.annotation_path!r} is not UTF-8, as keys must be: rename the file"
+            f"The file name {entry.annotation_path!r} is not UTF-8, as keys must be: rename it."
         ) from error
     return image
 
@@ -57,7 +57,9 @@ def parse(data: bytes, path: str) -> annotated_image_pb2.AnnotatedImage:
     """
     root = _tree(data, path).get("annotation")
     if root is None:
-        raise AnnotationError(f"{path} is not an annotation: its outermost element must be <annotation>")
+        raise AnnotationError(
+            f"{path} is not an annotation: its outermost element must be <annotation>."
+        )
     reader = _Reader(path)
     top = root[0]
     image = annotated_image_pb2.AnnotatedImage()
@@ -110,7 +112,7 @@ def _tree(data: bytes, path: str) -> _Node:
     def declares_entity(*_: object) -> NoReturn:
         raise AnnotationError(
             f"{path}:{parser.CurrentLineNumber}: the XML declares an entity, which no annotation "
-            "needs and which can be an attack: remove its <!DOCTYPE>"
+            "needs and which can be an attack: remove its <!DOCTYPE>."
         )
 
     parser = expat.ParserCreate()
@@ -124,11 +126,14 @@ def _tree(data: bytes, path: str) -> _Node:
         parser.Parse(data, True)
     except expat.ExpatError as error:
         why = expat.errors.messages[error.code]
-        raise AnnotationError(f"{path}:{error.lineno}: the XML does not parse: {why}") from None
-    except (LookupError, ValueError) as error:  # an encoding that Python does not know or cannot use
-        raise AnnotationError(f"{path}:1: the XML does not parse: {error}") from None
+        raise AnnotationError(f"{path}:{error.lineno}: the XML does not parse: {why}.") from None
+    except (
+        LookupError,
+        ValueError,
+    ) as error:  # an encoding that Python does not know or cannot use
+        raise AnnotationError(f"{path}:1: the XML does not parse: {error}.") from None
     finally:
-        # The handlers hold the parser and it holds them: without this each one waits for the collector.
+        # Handlers and parser hold each other: without this each waits for the garbage collector.
         parser.StartElementHandler = parser.EndElementHandler = None
         parser.CharacterDataHandler = parser.EntityDeclHandler = None
     assert node is not None
@@ -142,7 +147,7 @@ class _Reader:
         self.path = path
 
     def fail(self, line: int, why: str) -> NoReturn:
-        raise AnnotationError(f"{self.path}:{line}: {why}")
+        raise AnnotationError(f"{self.path}:{line}: {why}.")
 
     def child(self, node: _Node, name: str) -> _Node | None:
         """The first child of a name that has children itself."""

@@ -1,0 +1,83 @@
+"""What is known of a finished shard, so that an interrupted pack need not write it again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tfstream.format.statistics import Partial, Spread
+from tfstream.pack.rejects import Reject
+from tfstream.storage.local import write_atomically
+
+__all__ = ["ShardResult", "load", "save"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardResult:
+    """A finished shard.
+
+    Attributes:
+        stem: File name without extension.
+        fingerprint: Of the image files that went into it, and of the programs that wrote it.
+        bytes: Of the shard; 0 where no record was left for it, and there is no file.
+        index_bytes: Of the index beside it.
+        statistics: Of its records.
+        rejects: Records that were found wrong only in writing.
+        resumed: Whether an earlier packer wrote it.
+    """
+
+    stem: str
+    fingerprint: str
+    bytes: int
+    index_bytes: int
+    statistics: Partial
+    rejects: tuple[Reject, ...] = ()
+    resumed: bool = False
+
+
+def save(path: Path, result: ShardResult) -> None:
+    """Writes a shard's journal file."""
+    plain = {
+        "stem": result.stem,
+        "fingerprint": result.fingerprint,
+        "bytes": result.bytes,
+        "index_bytes": result.index_bytes,
+        "statistics": {
+            field.name: _plain(getattr(result.statistics, field.name))
+            for field in dataclasses.fields(Partial)
+        },
+        "rejects": [dataclasses.asdict(reject) for reject in result.rejects],
+    }
+    with write_atomically(path) as file:
+        file.write(json.dumps(plain).encode())
+
+
+def load(path: Path) -> ShardResult | None:
+    """Reads a shard's journal file; None where there is none that can be used."""
+    try:
+        plain = json.loads(path.read_bytes())
+        sums = plain["statistics"]
+        return ShardResult(
+            stem=plain["stem"],
+            fingerprint=plain["fingerprint"],
+            bytes=plain["bytes"],
+            index_bytes=plain["index_bytes"],
+            statistics=Partial(**{name: _value(value) for name, value in sums.items()}),
+            rejects=tuple(Reject(**reject) for reject in plain["rejects"]),
+            resumed=True,
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # written by another tfstream, or damaged: the shard is written again
+
+
+def _plain(value: int | Counter[str] | Spread) -> Any:
+    return [value.low, value.total, value.high] if isinstance(value, Spread) else value
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, list):
+        return Spread(*value)
+    return Counter(value) if isinstance(value, dict) else value

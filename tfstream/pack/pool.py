@@ -1,0 +1,250 @@
+"""Worker processes that do tasks in parallel and hand the results back in order.
+
+Not multiprocessing's: a worker here is a fresh interpreter that imports this package and nothing
+of the caller's. So a script needs no `if __name__ == "__main__"`, a process that runs TensorFlow's
+threads is never forked, and a worker whose parent is killed dies at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from types import TracebackType
+from typing import Any, TypeVar
+
+from tfstream.errors import PackError, TfstreamError
+
+__all__ = ["Pool", "Report", "serve"]
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+Report = Callable[[int, int], None]
+
+# Tasks that a worker has, the one in hand and those that wait: it never waits for the parent.
+_AHEAD = 2
+_REPORT_SECONDS = 0.2
+
+_BOOT = "import sys; sys.path[:] = {path!r}; from tfstream.pack.pool import serve; serve({fd})"
+
+
+class Pool:
+    """Some worker processes; with `processes=1` the tasks are done by the caller's own.
+
+    Used in a `with` block, at the end of which no worker is left.
+    """
+
+    def __init__(self, processes: int, *, keep_open: Sequence[int] = ()) -> None:
+        """Makes a pool; workers start when there is work.
+
+        Args:
+            processes: At most so many.
+            keep_open: File descriptors that workers inherit: a lock held by these is
+                held until the last worker is gone.
+        """
+        self._processes = processes
+        self._keep_open = tuple(keep_open)
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for worker in self._workers:
+            worker.kill()
+        self._workers.clear()
+
+    def map(
+        self,
+        function: Callable[[Task, Report], Result],
+        tasks: Iterable[Task],
+        report: Report,
+    ) -> Iterator[Result]:
+        """Does `function(task, report)` for each task; yields the results in the tasks' order.
+
+        Args:
+            function: Found by its module and name, so defined at a module's top level.
+            tasks: Taken as workers become free.
+            report: Called in this process with what the function reports.
+
+        Raises:
+            PackError: A worker died.
+        """
+        stream = iter(tasks)
+        first = list(itertools.islice(stream, 2))
+        if self._processes == 1 or len(first) < 2:
+            for task in itertools.chain(first, stream):
+                yield function(task, report)
+            return
+        yield from self._spread(function, itertools.chain(first, stream), report)
+
+    def _spread(
+        self,
+        function: Callable[[Task, Report], Result],
+        tasks: Iterator[Task],
+        report: Report,
+    ) -> Iterator[Result]:
+        done: dict[int, Result] = {}
+        given = 0
+        wanted = 0
+        more = True
+        while True:
+            # Results that wait for an earlier one count too: memory stays bounded.
+            while more and given - wanted < 2 * _AHEAD * self._processes:
+                worker = self._free()
+                if worker is None:
+                    break
+                task = next(tasks, None)
+                if task is None:
+                    more = False
+                    break
+                worker.send(given, function, task)
+                given += 1
+            if wanted == given:
+                return
+            while wanted in done:
+                yield done.pop(wanted)
+                wanted += 1
+            busy = [worker for worker in self._workers if worker.tasks]
+            for connection in wait([worker.connection for worker in busy]) if busy else ():
+                worker = next(each for each in busy if each.connection is connection)
+                kind, value = worker.receive()
+                if kind == "report":
+                    report(*value)
+                elif kind == "error":
+                    raise value
+                else:
+                    done[worker.tasks.popleft()] = value
+
+    def _free(self) -> _Worker | None:
+        """The worker with the fewest tasks, perhaps a new one; None where all have enough."""
+        least = min(self._workers, key=lambda worker: len(worker.tasks), default=None)
+        if least is not None and not least.tasks:
+            return least
+        if len(self._workers) < self._processes:
+            self._workers.append(_Worker(self._keep_open))
+            return self._workers[-1]
+        return least if least is not None and len(least.tasks) < _AHEAD else None
+
+
+class _Worker:
+    """The parent's end of one worker process."""
+
+    def __init__(self, keep_open: Sequence[int]) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            boot = _BOOT.format(
+                path=[entry or os.getcwd() for entry in sys.path], fd=theirs.fileno()
+            )
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", boot],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), *keep_open),
+                # Ctrl-C on the terminal is the parent's affair.
+                start_new_session=True,
+            )
+        self.connection = Connection(ours.detach())
+        self.tasks: deque[int] = deque()
+
+    def send(self, number: int, function: Callable[..., Any], task: object) -> None:
+        self.tasks.append(number)
+        with self._or_died():
+            self.connection.send((function, task))
+
+    def receive(self) -> tuple[str, Any]:
+        with self._or_died():
+            message: tuple[str, Any] = self.connection.recv()
+        return message
+
+    def kill(self) -> None:
+        self.connection.close()
+        self._process.kill()
+        self._process.wait()
+
+    @contextlib.contextmanager
+    def _or_died(self) -> Iterator[None]:
+        try:
+            yield
+        except (EOFError, OSError) as error:
+            status = self._process.wait()
+            how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+            hint = " (out of memory?)" if status == -signal.SIGKILL else ""
+            raise PackError(
+                f"A worker process ended with {how}{hint}. Run the same command again: it goes on "
+                "where it stopped."
+            ) from error
+
+
+def serve(descriptor: int) -> None:
+    """A worker's life: takes tasks from a socket until it closes."""
+    _end_with_parent(descriptor)
+    connection = Connection(descriptor)
+    while True:
+        try:
+            function, task = connection.recv()
+        except EOFError:
+            return
+        report = _Throttled(connection)
+        try:
+            message = ("result", function(task, report))
+        except TfstreamError as error:
+            message = ("error", error)
+        except Exception as error:
+            import traceback
+
+            text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+            message = (
+                "error",
+                PackError(f"A worker process failed, which is a fault of tfstream:\n{text}"),
+            )
+        report.flush()
+        connection.send(message)
+
+
+def _end_with_parent(descriptor: int) -> None:
+    """Ends this process, in the midst of what it does, once the other end of the socket is gone."""
+    poll = select.poll()
+    poll.register(descriptor, 0)  # nothing but the hang-up, which is always told
+
+    def watch() -> None:
+        poll.poll()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+class _Throttled:
+    """Adds up reports, and sends them a few times a second."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._images = 0
+        self._bytes = 0
+        self._sent = time.monotonic()
+
+    def __call__(self, images: int, count: int) -> None:
+        self._images += images
+        self._bytes += count
+        if time.monotonic() - self._sent >= _REPORT_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._images or self._bytes:
+            self._connection.send(("report", (self._images, self._bytes)))
+        self._images = self._bytes = 0
+        self._sent = time.monotonic()

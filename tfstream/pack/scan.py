@@ -1,0 +1,172 @@
+"""The scan: reads annotations and image headers, and tells which records there can be."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tfstream.annotations.reader import Entry
+from tfstream.annotations.registry import reader
+from tfstream.errors import AnnotationError, MissingImageError
+from tfstream.format import example, index, record
+from tfstream.format.label_map import LabelMap
+from tfstream.pack import reencode
+from tfstream.pack.images import ImageFacts, probe
+from tfstream.pack.options import Options
+from tfstream.pack.plan import encoded_growth, key_hash
+from tfstream.pack.rejects import Action, Kind, Reject
+from tfstream.pack.spool import Batch, pack_entry
+from tfstream.pack.validate import check
+from tfstream.v1 import annotated_image_pb2
+
+__all__ = ["CHUNK", "ScanResult", "ScanTask", "scan"]
+
+CHUNK = 256  # annotations a task: some 30 ms of work
+
+
+@dataclass(frozen=True)
+class ScanTask:
+    """Some entries of the listing to scan.
+
+    Attributes:
+        entries: At most `CHUNK`.
+        options: How to pack.
+        labels: The labels that there may be; None: any.
+    """
+
+    entries: Sequence[Entry]
+    options: Options
+    labels: LabelMap | None
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """What the scan of a task found.
+
+    Attributes:
+        batch: The records that can be packed.
+        digest: Of what will be packed, [n] of 8 bytes.
+        labels: That occur.
+        metadata: Name to type, of the metadata that occur.
+        rejects: What is wrong, in the order of the entries.
+        left_out: Entries that make no record.
+    """
+
+    batch: Batch
+    digest: bytes
+    labels: frozenset[str]
+    metadata: dict[str, str]
+    rejects: list[Reject]
+    left_out: int
+
+
+class _AnyLabel(LabelMap):
+    """Gives every label the index 0: for sizes, before the label map is known."""
+
+    def index(self, name: str) -> int:
+        return 0
+
+
+_ANY_LABEL = _AnyLabel(names=())
+
+
+def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:
+    """Scans some entries; a worker's task.
+
+    Args:
+        task: What to scan.
+        report: Is told of (images, bytes) done.
+
+    Raises:
+        StorageError: A file cannot be read.
+    """
+    read = reader(task.options.format).read
+    entries: list[bytes] = []
+    hashes: list[int] = []
+    sizes: list[int] = []
+    slack: list[int] = []
+    splits: list[str] = []
+    digests: list[bytes] = []
+    labels: set[str] = set()
+    metadata: dict[str, str] = {}
+    rejects: list[Reject] = []
+    image_bytes = 0
+    for entry in task.entries:
+        found = _scan_one(entry, read, task, rejects)
+        if found is None:
+            continue
+        image, facts = found
+        labels.update(item.label for item in image.objects)
+        metadata = index.merge_schemas(metadata, index.schema_of(image))
+        guess = reencode.plan(image, facts, task.options)
+        hashes.append(key_hash(image.key, task.options.seed))
+        empty = len(example.encode(image, _ANY_LABEL))
+        stored = facts.bytes if guess is None else guess
+        sizes.append(encoded_growth(empty, stored) + record.FRAME_BYTES)
+        # Two bytes more an index, in the objects' list and the image's; ten for longer lengths.
+        slack.append(2 * (len(image.objects) + 1) + 10)
+        splits.append(image.split)
+        digests.append(_digest(image, facts))
+        entries.append(pack_entry(image, facts, reencode=guess is not None))
+        image_bytes += facts.bytes
+    report(len(task.entries), image_bytes)
+    return ScanResult(
+        batch=Batch(
+            entries=b"".join(entries),
+            lengths=[len(each) for each in entries],
+            hashes=hashes,
+            frame_bytes=sizes,
+            slack=slack,
+            splits=splits,
+        ),
+        digest=b"".join(digests),
+        labels=frozenset(labels),
+        metadata=metadata,
+        rejects=rejects,
+        left_out=len(task.entries) - len(entries),
+    )
+
+
+def _scan_one(
+    entry: Entry,
+    read: Callable[[Entry], annotated_image_pb2.AnnotatedImage],
+    task: ScanTask,
+    rejects: list[Reject],
+) -> tuple[annotated_image_pb2.AnnotatedImage, ImageFacts] | None:
+    """The record of an entry; None, with the reasons among the rejects, where there is none."""
+    action: Action = "not packed" if task.options.on_invalid == "error" else "record left out"
+    reject = functools.partial(Reject, key=entry.key, split=entry.split, action=action)
+    kind: Kind = "annotation"
+    try:
+        image = read(entry)
+        kind = "image"
+        facts = probe(entry.image_path)
+    except MissingImageError as error:
+        rejects.append(reject(file=entry.image_path, kind="missing image", reason=str(error)))
+        return None
+    except AnnotationError as error:
+        file = entry.annotation_path if kind == "annotation" else entry.image_path
+        rejects.append(reject(file=file, kind=kind, reason=str(error)))
+        return None
+    except FileNotFoundError:  # a link that leads nowhere, or removed meanwhile
+        reason = (
+            f"The image of {entry.annotation_path} is missing: {entry.image_path} is not there."
+        )
+        rejects.append(reject(file=entry.image_path, kind="missing image", reason=reason))
+        return None
+    keep, found = check(image, facts, labels=task.labels, on_invalid=task.options.on_invalid)
+    rejects.extend(found)
+    return (image, facts) if keep else None
+
+
+def _digest(image: annotated_image_pb2.AnnotatedImage, facts: ImageFacts) -> bytes:
+    """Of all that decides a record's bytes, but for the image's own: not of where the files are."""
+    paths = image.image_path, image.annotation_path
+    image.image_path, image.annotation_path = os.path.basename(paths[0]), ""
+    state = hashlib.blake2b(image.SerializeToString(deterministic=True), digest_size=8)
+    image.image_path, image.annotation_path = paths
+    state.update(facts.bytes.to_bytes(8, "little"))
+    return state.digest()

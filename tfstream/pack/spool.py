@@ -1,0 +1,160 @@
+"""What the scan found: annotations in a file, and a few numbers a record in memory."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfstream.pack.images import ImageFacts
+from tfstream.v1 import annotated_image_pb2
+
+_Number = TypeVar("_Number", bound=np.generic)
+
+__all__ = ["Batch", "Entry", "Spool", "Table", "pack_entry"]
+
+# Bytes of the annotation; bytes and mtime of the image file; whether it is re-encoded.
+_HEADER = struct.Struct("<IQq?")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One record to be.
+
+    Attributes:
+        image: Checked, all but the bytes.
+        stamp: (bytes, mtime in nanoseconds) of the image file, as the scan saw it.
+        reencode: Whether the image is re-encoded.
+    """
+
+    image: annotated_image_pb2.AnnotatedImage
+    stamp: tuple[int, int]
+    reencode: bool
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some scanned records; all lists are [n], in the order of the listing.
+
+    Attributes:
+        entries: Of `pack_entry`, one behind the other.
+        lengths: Bytes of each entry.
+        hashes: Of the keys.
+        frame_bytes: Of each record in its shard, with label indices of one byte.
+        slack: By how much more it can grow with label indices of up to three bytes.
+        splits: Name of each record's split.
+    """
+
+    entries: bytes
+    lengths: Sequence[int]
+    hashes: Sequence[int]
+    frame_bytes: Sequence[int]
+    slack: Sequence[int]
+    splits: Sequence[str]
+
+
+def pack_entry(
+    image: annotated_image_pb2.AnnotatedImage, facts: ImageFacts, *, reencode: bool
+) -> bytes:
+    """An entry as the spool file holds it."""
+    annotation = image.SerializeToString(deterministic=True)
+    header = _HEADER.pack(len(annotation), facts.bytes, facts.mtime_ns, reencode)
+    return header + annotation
+
+
+class Table:
+    """Where each record's entry lies in the spool, and what the plan needs: 31 bytes a record."""
+
+    def __init__(self) -> None:
+        self._offsets: list[NDArray[np.int64]] = []
+        self._hashes: list[NDArray[np.uint64]] = []
+        self._sizes: list[NDArray[np.int64]] = []
+        self._slack: list[NDArray[np.int32]] = []
+        self._splits: list[NDArray[np.uint16]] = []
+        self._codes: dict[str, int] = {}
+        self._end = 0
+
+    def append(self, batch: Batch) -> None:
+        """Adds the records of a batch, which lies behind the former ones in the spool."""
+        lengths = np.asarray(batch.lengths, np.int64)
+        self._offsets.append(self._end + np.cumsum(lengths) - lengths)
+        self._end += len(batch.entries)
+        self._hashes.append(np.asarray(batch.hashes, np.uint64))
+        self._sizes.append(np.asarray(batch.frame_bytes, np.int64))
+        self._slack.append(np.asarray(batch.slack, np.int32))
+        codes = [self._codes.setdefault(name, len(self._codes)) for name in batch.splits]
+        self._splits.append(np.asarray(codes, np.uint16))
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self._offsets)
+
+    @property
+    def split_names(self) -> list[str]:
+        """By code, as `splits` holds them."""
+        return list(self._codes)
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """[n]: byte of the spool where each entry begins."""
+        return _joined(self._offsets, np.int64)
+
+    @property
+    def hashes(self) -> NDArray[np.uint64]:
+        """[n]: of each key."""
+        return _joined(self._hashes, np.uint64)
+
+    @property
+    def splits(self) -> NDArray[np.uint16]:
+        """[n]: code of each record's split."""
+        return _joined(self._splits, np.uint16)
+
+    def sizes(self, classes: int) -> NDArray[np.int64]:
+        """[n]: bytes of each record's frame; an upper bound where there are over 128 classes."""
+        sizes = _joined(self._sizes, np.int64)
+        return sizes if classes <= 128 else sizes + _joined(self._slack, np.int32)
+
+
+class Spool:
+    """The entries of a spool file, by offset."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._file = open(path, "rb")  # noqa: SIM115 (__exit__ closes it)
+        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._map.close()
+        self._file.close()
+
+    def stamp(self, offset: int) -> tuple[int, int]:
+        """The stamp of the entry that begins at a byte of the file."""
+        _, size, mtime, _ = _HEADER.unpack_from(self._map, offset)
+        return size, mtime
+
+    def read(self, offset: int) -> Entry:
+        """The entry that begins at a byte of the file."""
+        length, size, mtime, reencode = _HEADER.unpack_from(self._map, offset)
+        begin = offset + _HEADER.size
+        image = annotated_image_pb2.AnnotatedImage.FromString(self._map[begin : begin + length])
+        return Entry(image, (size, mtime), reencode)
+
+
+def _joined(parts: list[NDArray[_Number]], dtype: type[_Number]) -> NDArray[_Number]:
+    """One array of all parts, which from now on are that one."""
+    if len(parts) != 1:
+        parts[:] = [np.concatenate(parts) if parts else np.empty(0, dtype)]
+    return parts[0]
