@@ -113,7 +113,8 @@ def count_iteration(*, stream: int) -> tf.Tensor:
     """How often this op ran before for the stream, in this process: int64 scalar."""
     import tensorflow as tf
 
-    if (lib := library()) is not None:
+    lib = library()
+    if lib is not None:
         return lib.tfstream_count_iteration(stream=stream)
 
     def count() -> np.int64:
@@ -142,7 +143,8 @@ def epoch_order(
     """
     import tensorflow as tf
 
-    if (lib := library()) is not None:
+    lib = library()
+    if lib is not None:
         numbers, uniforms = lib.tfstream_epoch_order(
             positions,
             epoch,
@@ -189,7 +191,8 @@ def read_records(
     """
     import tensorflow as tf
 
-    if (lib := library()) is not None:
+    lib = library()
+    if lib is not None:
         return tuple(
             lib.tfstream_read_records(
                 files, shards, offsets, lengths, stream=stream, skip_corrupt=skip_corrupt

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from tfstream import ops
+from tfstream.format.table import ALIGNMENT
 from tfstream.order import Order, Share
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from tfstream.format.table import RecordTable
 
 __all__ = ["Chunk", "Source"]
@@ -62,28 +65,27 @@ class Source:
     draws: int
     skip_corrupt: bool
 
-    def epochs(
-        self, parse: Callable[[Chunk], dict[str, tf.Tensor]]
-    ) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    def epochs(self, parse: Callable[[Chunk], Any]) -> Callable[[tf.Tensor], tf.data.Dataset]:
         """Prepares the graph of an epoch.
 
         Args:
-            parse: Turns a chunk into a dict of tensors with one row a record.
+            parse: Turns a chunk into a structure of tensors with one row a record.
 
         Returns:
             A function from an epoch (int64 scalar tensor) to a dataset of single
-            samples, each a dict of what `parse` gave.
+            samples, each a row of what `parse` gave.
         """
         files = tf.constant(self.table.files, tf.string)
-        shards = tf.constant(self.table.shards)
-        offsets = tf.constant(self.table.offsets)
-        lengths = tf.constant(self.table.lengths)
+        shards = _tensor(self.table.shards)
+        offsets = _tensor(self.table.offsets)
+        lengths = _tensor(self.table.lengths)
         index, count = self.share.world
         samples = self.share.samples
         readers = self.share.readers(self.order.lanes)
         chunk = _CHUNK_ALONE if readers == 1 else _CHUNK_INTERLEAVED
 
-        def read(first: tf.Tensor, end: tf.Tensor, epoch: tf.Tensor) -> dict[str, tf.Tensor]:
+        @tf.autograph.experimental.do_not_convert
+        def read(first: tf.Tensor, end: tf.Tensor, epoch: tf.Tensor) -> Any:
             """Reads this worker's samples first, first + readers ... below end."""
             positions = index + count * tf.range(first, end, readers)
             numbers, uniforms = ops.epoch_order(
@@ -100,12 +102,15 @@ class Source:
             return parse(Chunk(records, sound, uniforms))
 
         def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
+            @tf.autograph.experimental.do_not_convert
             def lane(reader: tf.Tensor) -> tf.data.Dataset:
                 step = chunk * readers
-                starts = tf.data.Dataset.range(reader, samples, step)
-                parts = starts.map(
-                    lambda first: read(first, tf.minimum(first + step, samples), epoch)
-                )
+
+                @tf.autograph.experimental.do_not_convert
+                def part(first: tf.Tensor) -> Any:
+                    return read(first, tf.minimum(first + step, samples), epoch)
+
+                parts = tf.data.Dataset.range(reader, samples, step).map(part)
                 return parts.prefetch(1).unbatch()
 
             if readers == 1:
@@ -115,3 +120,13 @@ class Source:
             )
 
         return epoch_of
+
+
+def _tensor(array: npt.NDArray[Any]) -> tf.Tensor:
+    """The array as a tensor that shares its memory, where that can be.
+
+    `tf.constant` would hold the table of ten million records three times.
+    """
+    if tf.executing_eagerly() and array.size and array.ctypes.data % ALIGNMENT == 0:
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+    return tf.constant(array)

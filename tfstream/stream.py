@@ -171,6 +171,7 @@ def _finisher(
 ) -> Callable[[dict[str, Any]], Any]:
     """The function that makes an element of one parsed sample."""
 
+    @tf.autograph.experimental.do_not_convert
     def finish(row: dict[str, Any]) -> Any:
         out: dict[str, Any] = {"key": row["key"]} if elements.form == "dict" else {}
         if elements.spec:
@@ -250,14 +251,20 @@ def build(
     skip_corrupt = on_corrupt == "skip"
     stream = secrets.randbits(62)
     source = Source(table, order, share, stream, elements.draws, skip_corrupt)
-    samples = source.epochs(_parser(elements, labels, skip_corrupt=skip_corrupt))
+    parse = _parser(elements, labels, skip_corrupt=skip_corrupt)
     finish = _finisher(elements, formats=formats, rotated=rotated, largest=largest)
+    # Work on single samples costs a call each: what needs none is done a chunk at a time.
+    singly = elements.spec is not None or elements.boxes is not None or skip_corrupt
+    samples = source.epochs(parse if singly else lambda chunk: finish(parse(chunk)))
 
+    # What follows is graph code already: nothing for AutoGraph to rewrite.
+    @tf.autograph.experimental.do_not_convert
     def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
         ds = samples(epoch)
         if skip_corrupt:
             ds = ds.filter(lambda row: row["sound"])
-        ds = ds.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        if singly:
+            ds = ds.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         if transform is not None:
             ds = ds.map(transform, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         if share.batch_size is None:
@@ -266,12 +273,17 @@ def build(
             return ds.ragged_batch(share.batch_size, drop_remainder=share.drop_remainder)
         return ds.batch(share.batch_size, drop_remainder=share.drop_remainder)
 
+    @tf.autograph.experimental.do_not_convert
     def epochs_of(iteration: tf.Tensor) -> tf.data.Dataset:
         if epochs is None:
             return tf.data.Dataset.range(iteration, tf.int64.max)
         return tf.data.Dataset.range(iteration * epochs, (iteration + 1) * epochs)
 
-    ds = tf.data.Dataset.from_tensors(0).map(lambda _: ops.count_iteration(stream=stream))
+    @tf.autograph.experimental.do_not_convert
+    def iteration(_: tf.Tensor) -> tf.Tensor:
+        return ops.count_iteration(stream=stream)
+
+    ds = tf.data.Dataset.from_tensors(0).map(iteration)
     ds = ds.flat_map(epochs_of).flat_map(epoch_of)
     if epochs is None:
         ds = ds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from tfstream.storage import local
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     from tfstream.v1.annotated_image_pb2 import AnnotatedImage
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMNS",
     "Row",
+    "batches",
     "cells",
     "key_at",
     "merge_schemas",
@@ -252,21 +255,46 @@ def read(path: str | os.PathLike[str], columns: Iterable[str] | None = None) -> 
         CorruptRecordError: It is not a Parquet file, or a column is missing.
         StorageError: It cannot be opened or read.
     """
+    wanted = None if columns is None else list(columns)
+    with _open(path, wanted or ()) as file:
+        table = file.read(columns=wanted)
+    # A name with a dot, "a.b", is read along with "a".
+    return table if wanted is None else table.select(wanted)
+
+
+def batches(path: str | os.PathLike[str], columns: Iterable[str]) -> Iterator[pa.RecordBatch]:
+    """Reads an index a few rows at a time, so that memory does not grow with it.
+
+    Args:
+        path: The Parquet file, on local disk.
+        columns: Those wanted.
+
+    Raises:
+        CorruptRecordError: It is not a Parquet file, or a column is missing.
+        StorageError: It cannot be opened or read.
+    """
+    wanted = list(columns)
+    with _open(path, wanted) as file:
+        yield from file.iter_batches(batch_size=_ROW_GROUP, columns=wanted, use_threads=False)
+
+
+@contextlib.contextmanager
+def _open(path: str | os.PathLike[str], needed: Iterable[str]) -> Iterator[pq.ParquetFile]:
+    """Opens an index; what goes wrong in the body is told as what is wrong with the file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    wanted = None if columns is None else list(columns)
     path = Path(path)
     try:
         # Not pq.read_table: that takes "a=b" in the path for a column.
         with pq.ParquetFile(path) as file:
             names = file.schema_arrow.names
-            missing = [name for name in wanted or () if name not in names]
+            missing = [name for name in needed if name not in names]
             if missing:
                 raise errors.CorruptRecordError(
                     f"Index {path} has no column {missing[0]!r}: it has {', '.join(names)}."
                 )
-            table = file.read(columns=wanted)
+            yield file
     except errors.TfstreamError:
         raise
     except (pa.ArrowException, ValueError, MemoryError) as error:
@@ -277,8 +305,6 @@ def read(path: str | os.PathLike[str], columns: Iterable[str] | None = None) -> 
         raise errors.StorageError(
             error.errno, f"Cannot read index {path}: {os.strerror(error.errno)}."
         ) from error
-    # A name with a dot, "a.b", is read along with "a".
-    return table if wanted is None else table.select(wanted)
 
 
 def key_at(shard_path: str | os.PathLike[str], offset: int) -> str | None:

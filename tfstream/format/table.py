@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from tfstream.v1.manifest_pb2 import Shard
 
-__all__ = ["RecordTable"]
+__all__ = ["ALIGNMENT", "RecordTable"]
+
+ALIGNMENT = 64  # bytes; TensorFlow takes over memory that is aligned to it without a copy
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,7 +43,10 @@ class RecordTable:
 
     def take(self, rows: npt.NDArray[np.int64]) -> RecordTable:
         """The records at the given rows, in that order."""
-        return RecordTable(self.files, self.shards[rows], self.offsets[rows], self.lengths[rows])
+        taken = _empty(self.files, len(rows))
+        for name in ("shards", "offsets", "lengths"):
+            np.take(getattr(self, name), rows, out=getattr(taken, name))
+        return taken
 
     @classmethod
     def load(cls, root: Path, shards: Sequence[Shard]) -> RecordTable:
@@ -51,30 +56,42 @@ class RecordTable:
             CorruptRecordError: An index does not hold as many records as the manifest says.
         """
         count = sum(shard.records for shard in shards)
-        table = cls(
-            tuple(str(root / shard.path) for shard in shards),
-            np.empty(count, np.int32),
-            np.empty(count, np.int64),
-            np.empty(count, np.int32),
-        )
+        table = _empty(tuple(str(root / shard.path) for shard in shards), count)
         begin = 0
         for number, shard in enumerate(shards):
             path = root / shard.index_path
-            places = index.read(path, ["offset", "length"])
-            if places.num_rows != shard.records:
+            first = begin
+            for places in index.batches(path, ["offset", "length"]):
+                end = begin + places.num_rows
+                if end > first + shard.records:
+                    begin = end
+                    break
+                lengths = places["length"].to_numpy()
+                if lengths.size and not 0 <= lengths.min() <= lengths.max() < 1 << 31:
+                    raise CorruptRecordError(
+                        f"the index {path} names a record of {lengths.max()} bytes; a record is "
+                        "shorter than 2 GiB"
+                    )
+                table.shards[begin:end] = number
+                table.offsets[begin:end] = places["offset"].to_numpy()
+                table.lengths[begin:end] = lengths
+                begin = end
+            if begin != first + shard.records:
                 raise CorruptRecordError(
-                    f"the index {path} holds {places.num_rows} records, where the manifest says "
-                    f"{shard.records}: `tfstream verify {root}` lists all that is wrong"
+                    f"the index {path} holds {'more' if begin > first + shard.records else 'fewer'} records than "
+                    f"the {shard.records} that the manifest says: `tfstream verify {root}` lists "
+                    "all that is wrong"
                 )
-            end = begin + places.num_rows
-            table.shards[begin:end] = number
-            table.offsets[begin:end] = places["offset"].to_numpy()
-            lengths = places["length"].to_numpy()
-            if lengths.size and not 0 <= lengths.min() <= lengths.max() < 1 << 31:
-                raise CorruptRecordError(
-                    f"the index {path} names a record of {lengths.max()} bytes; a record is "
-                    "shorter than 2 GiB"
-                )
-            table.lengths[begin:end] = lengths
-            begin = end
         return table
+
+
+def _empty(files: tuple[str, ...], count: int) -> RecordTable:
+    """A table whose places are still to be filled in."""
+
+    def aligned(dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        size = count * np.dtype(dtype).itemsize
+        room = np.empty(size + ALIGNMENT, np.uint8)
+        begin = -room.ctypes.data % ALIGNMENT
+        return room[begin : begin + size].view(dtype)
+
+    return RecordTable(files, aligned(np.int32), aligned(np.int64), aligned(np.int32))
