@@ -221,7 +221,7 @@ def _random_extent(
     narrowest, widest = (math.log(aspect) for aspect in CROP_ASPECT)
     shape = tf.math.log(w / h)  # of the picture
     # A window of share s and log aspect a fits where log(s) <= -|a - shape|.
-    most = tf.exp(tf.minimum(0.0, tf.minimum(widest - shape, shape - narrowest)))
+    most = tf.exp(tf.minimum(tf.minimum(widest - shape, shape - narrowest), 0.0))
     most = tf.minimum(tf.cast(CROP_AREA[1], tf.float64), most)
     least = tf.minimum(tf.cast(CROP_AREA[0], tf.float64), most)
     share = least + (most - least) * tf.cast(area_draw, tf.float64)
