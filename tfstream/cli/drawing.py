@@ -47,23 +47,27 @@ class Mark:
     polygons: tuple[tuple[tuple[float, float], ...], ...] = ()
 
 
-def draw(image: Image.Image, marks: Sequence[Mark]) -> Image.Image:
+def draw(
+    image: Image.Image, marks: Sequence[Mark], *, enlarge: bool = True, labels: Sequence[str] = ()
+) -> Image.Image:
     """An image with boxes, outlines and captions drawn on it.
 
     Args:
         image: Upright, of any mode and size; it is not changed.
         marks: What to draw; the smallest comes on top.
+        enlarge: Make small images larger, so that captions cover less of them.
+        labels: Those that are to have the same colours in several pictures.
 
     Returns:
         An RGB image, a whole number of times as large where the given one is small.
     """
     from PIL import Image, ImageDraw
 
-    scale = max(1, _READABLE // max(image.size))
+    scale = max(1, _READABLE // max(image.size)) if enlarge else 1
     size = (image.width * scale, image.height * scale)
     canvas = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     pen = _Pen(ImageDraw.Draw(canvas, "RGBA"), size)
-    colours = _colours([mark.label for mark in marks])
+    colours = _colours([*labels, *(mark.label for mark in marks)])
     ordered = sorted(marks, key=lambda mark: -_area(mark))
     for mark in ordered:
         pen.outline(mark, colours[mark.label])
