@@ -124,6 +124,8 @@ def _tree(data: bytes, path: str) -> _Node:
     parser.EntityDeclHandler = declares_entity
     try:
         parser.Parse(data, True)
+    except AnnotationError:
+        raise
     except expat.ExpatError as error:
         why = expat.errors.messages[error.code]
         raise AnnotationError(f"{path}:{error.lineno}: the XML does not parse: {why}.") from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from tfstream.errors import InvalidArgumentError
 
@@ -72,7 +71,7 @@ class Options:
     format: str
     seed: int = 0
     shard_bytes: int = DEFAULT_SHARD_BYTES
-    on_invalid: Literal["error", "skip", "clip"] = "error"
+    on_invalid: str = "error"
     max_side: int | None = None
     quality: int | None = None
 

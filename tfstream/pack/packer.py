@@ -7,7 +7,6 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Literal
 
 from tfstream.annotations import AnnotationReader, locate
 from tfstream.errors import (
@@ -25,7 +24,7 @@ from tfstream.pack.progress import Progress
 from tfstream.pack.rejects import RejectsFile
 from tfstream.pack.workspace import Workspace, exists_already
 
-__all__ = ["PackResult", "pack"]
+__all__ = ["PackResult", "pack", "to_json"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +76,7 @@ def pack(
     background: bool = True,
     shard_bytes: int | str = DEFAULT_SHARD_BYTES,
     seed: int = 0,
-    on_invalid: Literal["error", "skip", "clip"] = "error",
+    on_invalid: str = "error",
     rejects: str | os.PathLike[str] | None = None,
     max_side: int | None = None,
     quality: int | None = None,
@@ -110,6 +109,9 @@ def pack(
             are stored as they are; those made smaller get 90.
         processes: How many to use; None: one a core.
         progress: Whether to tell of the progress, on standard error.
+
+    Returns:
+        What was made; `tfstream.pack` returns the dataset itself, opened.
 
     Raises:
         DatasetNotFoundError: There is no source, or no tree of the format in it.
@@ -234,7 +236,7 @@ def _run(
             resumed=sum(shard.resumed for shard in shards),
             seconds=time.monotonic() - begun,
         )
-        workspace.note(made.commit, {"request": request, "result": _plain(result)})
+        workspace.note(made.commit, {"request": request, "result": to_json(result)})
         manifest.commit(workspace.dest, made)
     except (DatasetExistsError, MissingImageError):
         raise
@@ -267,8 +269,8 @@ def _finish(workspace: Workspace, request: str, version: int) -> PackResult:
     )
 
 
-def _plain(result: PackResult) -> dict[str, object]:
-    """The result as JSON holds it."""
+def to_json(result: PackResult) -> dict[str, object]:
+    """A result as plain values that JSON can hold."""
     return {
         **dataclasses.asdict(result),
         "dest": str(result.dest),
