@@ -77,10 +77,10 @@ class RecordTable:
                 table.lengths[begin:end] = lengths
                 begin = end
             if begin != first + shard.records:
+                compared = "more" if begin > first + shard.records else "fewer"
                 raise CorruptRecordError(
-                    f"the index {path} holds {'more' if begin > first + shard.records else 'fewer'} records than "
-                    f"the {shard.records} that the manifest says: `tfstream verify {root}` lists "
-                    "all that is wrong"
+                    f"the index {path} holds {compared} records than the {shard.records} that the "
+                    f"manifest says: `tfstream verify {root}` lists all that is wrong"
                 )
         return table
 
