@@ -266,8 +266,8 @@ def test_statistics_that_are_not_those_of_the_records_are_told(tmp_path: Path) -
     made.splits[0].statistics.label_objects["dog"] = 77
     manifest.commit(tmp_path / "b", made)
     one, two = _told(tmp_path / "b")
-    assert "00000001.json: the statistics of split 'train' say objects 9, and the records" in one
-    assert "label_objects" in two
+    assert "00000001.json: the statistics of split 'train': objects is 9, and the records" in one
+    assert "label_objects is 77 for 'dog', and the records have 1" in two
 
 
 def test_values_that_are_not_numbers_are_equal_to_themselves(tmp_path: Path) -> None:

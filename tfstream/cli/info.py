@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["info"]
 
 _TOP = 20  # labels shown without --all
-_BAR = 18  # characters
+_BAR = 18  # characters, at most
 
 
 def info(
@@ -159,14 +159,15 @@ def _label_lines(loaded: Manifest, *, every: bool, width: int) -> Iterator[str]:
     if rest:
         number = sum(objects[label.name] for label in rest)
         rows.append([f"... and {len(rest)} more (--all)", text.count(number), ""])
-    room = max(width - _BAR - 22, 16)
+    bar = min(_BAR, max(width - 48, 4))
+    room = max(width - bar - 22, 26)
     lines = text.table([[_cut(row[0], room), *row[1:]] for row in rows])
     longest = max(map(len, lines))
     most = max(objects.values(), default=0) or 1
     blocks = text.shows_blocks(sys.stdout)
     yield lines[0]
     for line, label in zip(lines[1:], shown, strict=False):
-        drawn = text.bar(objects[label.name] / most, _BAR, blocks=blocks)
+        drawn = text.bar(objects[label.name] / most, bar, blocks=blocks)
         yield f"{line.ljust(longest)}  {drawn}".rstrip()
     yield from lines[1 + len(shown) :]
 
@@ -184,6 +185,8 @@ def _cut(words: str, width: int) -> str:
 
 
 def _as_dict(dataset: str, loaded: Manifest, versions: list[int]) -> dict[str, Any]:
+    from tfstream.format import statistics
+
     return {
         "path": dataset,
         "version": loaded.version,
@@ -198,7 +201,7 @@ def _as_dict(dataset: str, loaded: Manifest, versions: list[int]) -> dict[str, A
                 "name": split.name,
                 "shards": len(split.shards),
                 "bytes": _bytes(split),
-                **_plain(split.statistics),
+                **statistics.plain(split.statistics),
             }
             for split in loaded.splits
         ],
@@ -212,17 +215,3 @@ def _as_dict(dataset: str, loaded: Manifest, versions: list[int]) -> dict[str, A
             field.name: getattr(loaded.pack, field.name) for field in loaded.pack.DESCRIPTOR.fields
         },
     }
-
-
-def _plain(found: Statistics) -> dict[str, Any]:
-    """The statistics as plain values: numbers as numbers, not as JSON of protobuf has them."""
-    plain: dict[str, Any] = {}
-    for field in found.DESCRIPTOR.fields:
-        value = getattr(found, field.name)
-        if isinstance(value, int):
-            plain[field.name] = value
-        elif field.name in ("width", "height", "boxes"):
-            plain[field.name] = {"min": value.min, "mean": value.mean, "max": value.max}
-        else:
-            plain[field.name] = dict(sorted(value.items()))
-    return plain

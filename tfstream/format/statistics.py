@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfstream.v1 import manifest_pb2
 
 if TYPE_CHECKING:
     from tfstream.format.index import Row
 
-__all__ = ["Partial", "Spread", "merge", "summarize", "to_proto"]
+__all__ = ["Partial", "Spread", "merge", "plain", "summarize", "to_proto"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,3 +122,17 @@ def to_proto(sums: Partial) -> manifest_pb2.Statistics:
         height=sums.height.to_proto(sums.records),
         boxes=sums.boxes.to_proto(sums.records),
     )
+
+
+def plain(statistics: manifest_pb2.Statistics) -> dict[str, Any]:
+    """The statistics as plain values: numbers, and dicts of numbers."""
+    values: dict[str, Any] = {}
+    for field in statistics.DESCRIPTOR.fields:
+        value = getattr(statistics, field.name)
+        if isinstance(value, int):
+            values[field.name] = value
+        elif isinstance(value, manifest_pb2.Range):
+            values[field.name] = {"min": value.min, "mean": value.mean, "max": value.max}
+        else:
+            values[field.name] = dict(sorted(value.items()))
+    return values

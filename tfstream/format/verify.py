@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import Any
 
 from tfstream import errors
 from tfstream.format import index, manifest, statistics
@@ -141,19 +142,20 @@ def _statistics_problems(
         # Of damaged shards the sums must differ, and the damage has been told.
         if any(part.problems for part in parts):
             continue
-        found = statistics.to_proto(statistics.merge(part.sums for part in parts))
-        for field in found.DESCRIPTOR.fields:
-            says, is_ = getattr(split.statistics, field.name), getattr(found, field.name)
-            if says != is_:
-                yield Problem(
-                    str(path),
-                    None,
-                    "",
-                    f"the statistics of split {split.name!r} say {field.name} {_short(says)}, and "
-                    f"the records have {_short(is_)}",
+        found = statistics.plain(statistics.to_proto(statistics.merge(p.sums for p in parts)))
+        for name, says in statistics.plain(split.statistics).items():
+            if says != found[name]:
+                what = (
+                    f"the statistics of split {split.name!r}: {name} is {_apart(says, found[name])}"
                 )
+                yield Problem(str(path), None, "", what)
 
 
-def _short(value: object) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= 120 else text[:117] + "..."
+def _apart(says: Any, found: Any) -> str:
+    """In what a value of the statistics differs from what was found."""
+    if not isinstance(says, dict):
+        return f"{says}, and the records have {found}"
+    names = sorted(name for name in {*says, *found} if says.get(name) != found.get(name))
+    more = f" (and {len(names) - 1} more differ)" if names[1:] else ""
+    name = names[0]
+    return f"{says.get(name)} for {name!r}, and the records have {found.get(name)}{more}"
