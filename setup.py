@@ -23,7 +23,7 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build import build
 
 ROOT = Path(__file__).resolve().parent
-LIBRARY = "tfstream/libtfstream_ops.so"
+LIBRARY = "tfstream/lib/libtfstream_ops.so"
 # TensorFlow's own library of the C API. The kernel is linked against an empty
 # stand-in of that name; at run time the loader finds the real one, which
 # TensorFlow has loaded by then.

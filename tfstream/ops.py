@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["count_iteration", "counters", "epoch_order", "library", "read_records"]
 
-_PATH = Path(__file__).with_name("libtfstream_ops.so")
+_PATH = Path(__file__).parent / "lib" / "libtfstream_ops.so"
 _KEY_OF = ctypes.CFUNCTYPE(
     ctypes.c_bool,
     ctypes.c_char_p,
