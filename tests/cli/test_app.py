@@ -89,7 +89,8 @@ def test_a_verb_loads_no_more_than_it_needs(
         "print('loaded', *sys.modules)\n"
     )
     command = [sys.executable, "-c", script, verb[0], str(tmp_path / "data"), *verb[1:]]
-    environment = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parents[1])}
+    paths = [str(Path(package.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     loaded = set(done.stdout.splitlines()[-1].split())
     assert not unwanted & loaded

@@ -324,7 +324,8 @@ def test_many_processes_find_what_one_finds(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(script)
     command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
     # The package that is tested, installed or not.
-    environment = {**os.environ, "PYTHONPATH": str(Path(tfstream.__file__).parents[1])}
+    paths = [str(Path(tfstream.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     lines = done.stdout.splitlines()
     assert lines[:-1] == _told(tmp_path)
