@@ -54,12 +54,19 @@ def list_directory(path: str) -> tuple[list[str], list[str]]:
             for item in found:
                 # ".DS_Store", and the "._name.xml" that macOS leaves in archives
                 if not item.name.startswith("."):
-                    (directories if item.is_dir() else files).append(item.name)
+                    (directories if _is_directory(item) else files).append(item.name)
     except FileNotFoundError:
         pass
     except OSError as error:
         raise StorageError(error.errno, f"Cannot list {path}: {error.strerror}.") from error
     return sorted(files), sorted(directories)
+
+
+def _is_directory(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link to itself: whoever reads it will say so
+        return False
 
 
 def pick_images(files: list[str]) -> dict[str, str]:

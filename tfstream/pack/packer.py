@@ -11,9 +11,7 @@ from pathlib import Path
 from tfstream.annotations import AnnotationReader, locate
 from tfstream.errors import (
     AnnotationError,
-    DatasetExistsError,
     InvalidArgumentError,
-    MissingImageError,
 )
 from tfstream.format import manifest
 from tfstream.format.label_map import LabelMap
@@ -198,8 +196,7 @@ def _run(
     begun: float,
 ) -> PackResult:
     """All steps of a pack, in a workspace that is ours."""
-    plan = None
-    try:
+    with steps.space_errors(None, workspace):
         scanned = steps.scan_tree(
             reader,
             root,
@@ -212,13 +209,14 @@ def _run(
             show=show,
         )
         plan = steps.plan_shards(scanned, options, workspace, rejects)
-        if rejects.count and options.on_invalid == "error":
-            raise rejects.error(rejects.publish() or rejects.target)
-        if plan.records == 0:
-            raise AnnotationError(
-                f"Nothing was packed: no record is left. {rejects.publish()} says why."
-            )
-        steps.require_space(plan, workspace)
+    if rejects.count and options.on_invalid == "error":
+        raise rejects.error(rejects.publish() or rejects.target)
+    if plan.records == 0:
+        raise AnnotationError(
+            f"Nothing was packed: no record is left. {rejects.publish()} says why."
+        )
+    steps.require_space(plan, workspace)
+    with steps.space_errors(plan, workspace):
         shards = steps.write_shards(plan, scanned.commit, workspace, rejects, pool, show)
         made = steps.make_manifest(scanned, plan, shards, options)
         result = PackResult(
@@ -238,10 +236,6 @@ def _run(
         )
         workspace.note(made.commit, {"request": request, "result": to_json(result)})
         manifest.commit(workspace.dest, made)
-    except (DatasetExistsError, MissingImageError):
-        raise
-    except OSError as error:
-        raise steps.no_space(error, plan, workspace) from error
     workspace.remove_leftovers(made.commit)
     return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import hashlib
@@ -36,15 +37,17 @@ __all__ = [
     "Plan",
     "Scanned",
     "make_manifest",
-    "no_space",
     "plan_shards",
     "require_space",
     "scan_tree",
+    "space_errors",
     "write_shards",
 ]
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _INDEX_BYTES_A_RECORD = 100
+# A shard, its index and its journal fill their last block each by half, and a little more.
+_BYTES_A_SHARD = 3 * 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,7 +209,8 @@ def plan_shards(
         ]
         if tasks:
             splits.append((name, tasks))
-    total = int(sizes[stored].sum()) + _INDEX_BYTES_A_RECORD * len(stored)
+    shards = sum(len(tasks) for _, tasks in splits)
+    total = int(sizes[stored].sum()) + _INDEX_BYTES_A_RECORD * len(stored) + _BYTES_A_SHARD * shards
     return Plan(splits, len(stored), total, len(again))
 
 
@@ -265,20 +269,29 @@ def require_space(plan: Plan, workspace: Workspace) -> None:
         )
 
 
-def no_space(error: OSError, plan: Plan | None, workspace: Workspace) -> OSError:
-    """The error to raise for one that occurred in writing."""
-    if error.errno not in _NO_SPACE:
-        return error
-    if plan is None:
-        needed = "The scan alone takes some 500 bytes a record there"
-    else:
-        missing = max(plan.bytes - _written(plan, workspace), 0)
-        needed = f"The shards need {format_bytes(plan.bytes)}, {format_bytes(missing)} of it still"
-    return StorageError(
-        error.errno,
-        f"No space left for {workspace.dest} ({error}) {needed}. Free it, and run the same command "
-        "again: it goes on where it stopped.",
-    )
+@contextlib.contextmanager
+def space_errors(plan: Plan | None, workspace: Workspace) -> Iterator[None]:
+    """Turns errors for want of space into one that says how much is needed, and how to go on.
+
+    Args:
+        plan: What is being written; None in the scan.
+        workspace: Where.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        if plan is None:
+            needed = "The scan alone takes some 500 bytes a record there"
+        else:
+            missing = max(plan.bytes - _written(plan, workspace), 0)
+            needed = f"The shards need {format_bytes(plan.bytes)}, {format_bytes(missing)} still"
+        raise StorageError(
+            error.errno,
+            f"No space left for {workspace.dest}: {error} {needed}. Free it, and run the same "
+            "command again: it goes on where it stopped.",
+        ) from error
 
 
 def _written(plan: Plan, workspace: Workspace) -> int:

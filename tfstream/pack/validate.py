@@ -64,12 +64,13 @@ def check(
             rejects.append(_reject(image, kind, why, place, item.label, fatal))
             continue
         _clip(item, width, height)
-        gone = item.HasField("box") and _object_problem(item, width, height) is not None
-        if gone:
+        action: Action = "object clipped"
+        after = _object_problem(item, width, height)
+        if after and after[0] == "box":
             spent.append(place)
-        elif _object_problem(item, width, height) is not None:
-            del item.polygons[:]  # an outline of no use beside a box, or none, that is good
-        action: Action = "object left out" if gone else "object clipped"
+            action = "object left out"
+        elif after:
+            del item.polygons[:]  # an outline of no use, beside a box that is good
         rejects.append(_reject(image, kind, why, place, item.label, action))
     for place in reversed(spent):
         del image.objects[place]

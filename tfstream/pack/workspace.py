@@ -28,6 +28,8 @@ _NOTE = "finished.json"
 _HARMLESS = {"lost+found"}
 # Workers of a packer that was killed end at once; a loaded machine may need a moment for it.
 _PATIENCE_SECONDS = 10.0
+# And one that was killed a moment ago may still count as running.
+_SHORT_PATIENCE_SECONDS = 1.0
 
 
 class Workspace:
@@ -91,8 +93,7 @@ class Workspace:
             if kind is None:
                 self.discard()
             else:
-                with contextlib.suppress(OSError):
-                    self._give_up()
+                self._give_up()
         finally:
             os.close(self.lock)
             self._lock = None
@@ -173,7 +174,7 @@ class Workspace:
     def _acquire(self) -> None:
         """Takes the lock, and writes down who has it."""
         path = self.path / "lock"
-        patience = time.monotonic() + _PATIENCE_SECONDS
+        begun = time.monotonic()
         while True:
             self.path.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -190,7 +191,9 @@ class Workspace:
                     os.close(descriptor)
                     raise
                 holder = os.pread(descriptor, 256, 0).decode(errors="replace").split()
-                if _may_be_alive(holder) or time.monotonic() > patience:
+                alive = _may_be_alive(holder)
+                patience = _SHORT_PATIENCE_SECONDS if alive else _PATIENCE_SECONDS
+                if time.monotonic() - begun > patience:
                     os.close(descriptor)
                     who = f"process {holder[0]} on {holder[1]}" if len(holder) == 2 else "a process"
                     raise DatasetExistsError(
@@ -203,12 +206,14 @@ class Workspace:
     def _give_up(self) -> None:
         """Keeps journals and finished shards; what else there is was of no use."""
         for file in (self.spool, self.rejects):
-            file.unlink(missing_ok=True)
-        if any(entry.is_dir() and any(entry.glob("*.json")) for entry in self.path.iterdir()):
+            with contextlib.suppress(OSError):
+                file.unlink()
+        if any(self.path.glob("*/*.json")):
             return
-        shutil.rmtree(self.path)
+        self.discard()
         for directory in (self.dest / SHARDS, *([self.dest] if self._made else [])):
-            directory.rmdir()  # fails, and ends this, where something is in it
+            with contextlib.suppress(OSError):
+                directory.rmdir()  # fails where something is in it
 
 
 def exists_already(dest: Path, version: int) -> DatasetExistsError:
@@ -226,9 +231,8 @@ def _may_be_alive(holder: list[str]) -> bool:
     if holder[1] != socket.gethostname():
         return True
     try:
-        os.kill(int(holder[0]), 0)
-    except ProcessLookupError:
+        # "pid (name) state …": a zombie was killed, and nobody has asked how it ended.
+        state = Path(f"/proc/{holder[0]}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
         return False
-    except PermissionError:
-        pass
-    return True
+    return state != "Z"

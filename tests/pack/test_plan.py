@@ -1,0 +1,94 @@
+"""The arithmetic of a pack."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tfstream.errors import InvalidArgumentError
+from tfstream.format import example
+from tfstream.format.label_map import LabelMap
+from tfstream.pack.options import Options, parse_size
+from tfstream.pack.plan import cut, encoded_growth, key_hash, order, order_splits
+from tfstream.v1.annotated_image_pb2 import AnnotatedImage
+
+
+@given(st.lists(st.integers(1, 300), max_size=60), st.integers(1, 400))
+def test_shards_hold_all_records_and_are_as_long_as_the_limit_allows(sizes, limit):
+    bounds = cut(np.array(sizes, np.int64), limit)
+    assert bounds[0] == 0
+    assert bounds[-1] == len(sizes)
+    shards = [sizes[a:b] for a, b in itertools.pairwise(bounds)]
+    assert all(sum(shard) <= limit or len(shard) == 1 for shard in shards)
+    for shard, after in itertools.pairwise(shards):
+        assert sum(shard) + after[0] > limit
+
+
+def test_the_keyed_hash_is_pinned():
+    # Another hash would move every record of every dataset that is packed again.
+    assert key_hash("a", 7) == 7_078_814_453_563_312_774
+    assert key_hash("train/n01440764/n01440764_00000", 7) == 15_941_402_344_234_232_532
+    assert key_hash("ü", 7) == 11_109_336_287_761_530_442
+
+
+def test_the_order_is_that_of_the_hashes_and_then_of_the_listing():
+    assert order(np.array([5, 1, 5, 0, 1], np.uint64)).tolist() == [3, 1, 4, 0, 2]
+
+
+def test_splits_come_in_the_conventional_order():
+    names = ["zebra", "test", "val", "train", "extra"]
+    assert order_splits(names) == ["train", "val", "test", "extra", "zebra"]
+
+
+@given(st.integers(0, 300_000), st.text(max_size=200))
+def test_the_size_of_a_record_is_known_without_its_image(image_bytes, key):
+    image = AnnotatedImage(key=key, width=3, height=4, format="jpeg")
+    labels = LabelMap.from_names([])
+    without = len(example.encode(image, labels))
+    image.encoded = bytes(image_bytes)
+    assert encoded_growth(without, image_bytes) == len(example.encode(image, labels))
+
+
+@pytest.mark.parametrize("near", [0, 100, 128, 16_000, 16_384, 2_097_152])
+def test_the_size_is_exact_where_a_length_gets_another_byte(near):
+    labels = LabelMap.from_names([])
+    for image_bytes in range(max(near - 60, 0), near + 10):
+        image = AnnotatedImage(key="k", width=3, height=4, format="jpeg")
+        without = len(example.encode(image, labels))
+        image.encoded = bytes(image_bytes)
+        assert encoded_growth(without, image_bytes) == len(example.encode(image, labels))
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [(1, 1), ("7", 7), ("1kB", 1000), ("64 MB", 64_000_000), ("1GiB", 1 << 30), ("1.5k", 1500)],
+)
+def test_sizes_have_units(given, size):
+    assert parse_size(given) == size
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "MB", "-1", "1XB", "0", 0, -5, 1.5, True, None, "1e3", 2**63]
+)
+def test_what_is_no_size_is_named(wrong):
+    with pytest.raises(InvalidArgumentError, match="shard_bytes=.* is not a size"):
+        parse_size(wrong, "shard_bytes")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"seed": -1}, "seed=-1 must be a whole number from 0"),
+        ({"seed": 2**64}, "seed="),
+        ({"seed": 0.5}, "seed=0.5"),
+        ({"on_invalid": "ignore"}, "on_invalid='ignore' is not one of 'error', 'skip', 'clip'"),
+        ({"max_side": 0}, "max_side=0"),
+        ({"quality": 101}, "quality=101 must be a whole number from 1 to 100"),
+    ],
+)
+def test_options_out_of_range_are_named(wrong, words):
+    with pytest.raises(InvalidArgumentError) as caught:
+        Options(format="voc", **wrong)
+    assert words in str(caught.value)
