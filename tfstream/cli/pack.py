@@ -89,7 +89,7 @@ def pack(
     Example:
       tfstream pack ILSVRC packed
       tfstream pack VOCdevkit/VOC2012 packed --format voc --on-invalid clip --shard-size 64MB
-    """
+    """  # noqa: D301 (\b keeps click from filling the example's lines)
     from tfstream.pack import packer
     from tfstream.pack.options import parse_size
 
