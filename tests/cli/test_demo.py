@@ -1,6 +1,7 @@
 """The demo, and the tree that it draws."""
 
 import json
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree
@@ -107,9 +108,12 @@ def test_too_few_images_are_wrong_usage():
 def test_the_demo_packs_trains_and_shows_and_a_rerun_goes_on_from_there(tmp_path):
     command = [sys.executable, "-m", "tfstream.cli.app", "demo", "--output", str(tmp_path / "d")]
     command += ["--images", "64", "--epochs", "2"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     outputs = []
     for _ in range(2):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         outputs.append(done.stdout)
     for output in outputs:
