@@ -96,22 +96,61 @@ struct Request {
                   Format("tfstream: Exif orientations are 1 to 8 (got %d)", orientation));
   }
 
-  // Checks the record's word against the picture's own size, as stored.
-  void CheckSize(int64_t stored_height, int64_t stored_width, Status* status) const {
-    const bool turned = orientation >= 5;
-    if (stored_height < 1 || stored_width < 1 || stored_height > kLongestSide ||
-        stored_width > kLongestSide) {
+  // Height and width of the picture as stored.
+  int stored_height() const { return orientation >= 5 ? width : height; }
+  int stored_width() const { return orientation >= 5 ? height : width; }
+};
+
+// The pixels that were decoded: the picture, or a block of it, at 1 / ratio.
+struct Decoded {
+  Picture pixels{};
+  int top = 0, left = 0;
+  int ratio = 1;
+
+  // Inputs `first` and `first` + 1, origin and ratio, of `image`, input 0.
+  void Read(TF_OpKernelContext* context, int first, const Tensor& image, const Request& request,
+            Status* status) {
+    const Tensor origin = Tensor::Input(context, first, status);
+    if (!status->ok()) return;
+    const Tensor ratio_input = Tensor::Input(context, first + 1, status);
+    if (!status->ok()) return;
+    if (image.rank() != 3 || image.dim(2) != 3 || origin.rank() != 1 || origin.size() != 2 ||
+        ratio_input.rank() != 0) {
       status->Set(TF_INVALID_ARGUMENT,
-                  Format("tfstream: no picture is %lld pixels high and %lld wide",
-                         (long long)stored_height, (long long)stored_width));
-    } else if ((turned ? width : height) != stored_height ||
-               (turned ? height : width) != stored_width) {
+                  Format("tfstream: a picture must be [height, width, 3], its origin two numbers "
+                         "and its ratio one (got ranks %d, %d and %d)",
+                         image.rank(), origin.rank(), ratio_input.rank()));
+      return;
+    }
+    ratio = *ratio_input.data<int32_t>();
+    top = origin.data<int32_t>()[0];
+    left = origin.data<int32_t>()[1];
+    if (ratio != 1 && ratio != 2 && ratio != 4 && ratio != 8) {
+      status->Set(TF_INVALID_ARGUMENT,
+                  Format("tfstream: pictures are decoded at 1/1, 1/2, 1/4 or 1/8 (got 1/%d)", ratio));
+      return;
+    }
+    const int64_t h = image.dim(0), w = image.dim(1);
+    const int64_t stored_h = request.stored_height(), stored_w = request.stored_width();
+    const int64_t scaled_h = (stored_h + ratio - 1) / ratio;
+    const int64_t scaled_w = (stored_w + ratio - 1) / ratio;
+    const bool whole = top == -1 && left == -1;
+    if (whole) top = left = 0;
+    if (h < 1 || w < 1 || h > kLongestSide || w > kLongestSide) {
+      status->Set(TF_INVALID_ARGUMENT,
+                  Format("tfstream: no picture is %lld pixels high and %lld wide", (long long)h,
+                         (long long)w));
+    } else if (whole ? h != scaled_h || w != scaled_w
+                     : top < 0 || left < 0 || top + h > scaled_h || left + w > scaled_w) {
       status->Set(TF_INVALID_ARGUMENT,
                   Format("tfstream: the record says that its image is displayed %d pixels high and "
-                         "%d wide (orientation %d), but what is stored is %lld high and %lld wide",
-                         height, width, orientation, (long long)stored_height,
-                         (long long)stored_width));
+                         "%d wide (orientation %d), so at 1/%d its pixels are %lld x %lld as "
+                         "stored; but %lld x %lld were decoded%s",
+                         request.height, request.width, request.orientation, ratio,
+                         (long long)scaled_h, (long long)scaled_w, (long long)h, (long long)w,
+                         whole ? "" : " of a block that reaches past them"));
     }
+    pixels = {image.data<uint8_t>(), w * 3, static_cast<int>(h), static_cast<int>(w)};
   }
 };
 
@@ -140,21 +179,18 @@ class ResampleKernel {
   void Compute(TF_OpKernelContext* context, Status* status) const {
     const Tensor image = Tensor::Input(context, 0, status);
     if (!status->ok()) return;
-    if (image.rank() != 3 || image.dim(2) != 3) {
-      status->Set(TF_INVALID_ARGUMENT,
-                  Format("tfstream: a picture must be [height, width, 3] (got rank %d%s)",
-                         image.rank(), image.rank() == 3 ? ", other than 3 channels" : ""));
-      return;
-    }
     Request request;
     request.Read(context, 1, status);
     if (!status->ok()) return;
-    request.CheckSize(image.dim(0), image.dim(1), status);
+    Decoded decoded;
+    decoded.Read(context, 6, image, request, status);
     if (!status->ok()) return;
-    const int h = static_cast<int>(image.dim(0)), w = static_cast<int>(image.dim(1));
+    Window window = StoredWindow(request.window, request.orientation, request.stored_height(),
+                                 request.stored_width());
+    window = {window.top / decoded.ratio - decoded.top, window.left / decoded.ratio - decoded.left,
+              window.height / decoded.ratio, window.width / decoded.ratio};
     try {
-      Write(context, rendering_, {image.data<uint8_t>(), int64_t{w} * 3, h, w},
-            StoredWindow(request.window, request.orientation, h, w),
+      Write(context, rendering_, decoded.pixels, window,
             SymmetryOf(request.orientation, request.flip),
             Averaged(rendering_.antialias, request.window, rendering_.height, rendering_.width),
             status);
@@ -170,12 +206,15 @@ class ResampleKernel {
 }  // namespace
 
 void RegisterResample() {
-  // height, width: of the displayed picture, in pixels; a check on the record.
+  // image: the decoded pixels, as stored.
+  // height, width: of the displayed picture, in pixels.
   // window: top, left, height, width in pixels of the displayed picture.
   // orientation: Exif's, 1 to 8; flip: mirror what the window shows.
+  // origin: top and left of the pixels in the whole picture as stored and decoded at
+  // 1 / ratio; -1, -1: they are the whole, whose size is checked.
   RegisterOp("TfstreamResample",
              {"image: uint8", "height: int32", "width: int32", "window: float", "flip: bool",
-              "orientation: int32"},
+              "orientation: int32", "origin: int32", "ratio: int32"},
              {"resampled: T"},
              {"out_height: int", "out_width: int", "antialias: {'never', 'auto', 'always'} = 'auto'",
               "scale: list(float) = [1.0, 1.0, 1.0]", "offset: list(float) = [0.0, 0.0, 0.0]",

@@ -282,14 +282,22 @@ def render(
     pixels.check_formats(formats)
     height, width = tf.cast(height, tf.int32), tf.cast(width, tf.int32)
     orientation = tf.cast(orientation, tf.int32) if rotated else tf.constant(1)
+    picture = pixels.Picture(encoded, height, width, orientation, formats, rotated, largest)
     library = ops.library()
     if library is None:
-        picture = pixels.Picture(encoded, height, width, orientation, formats, rotated, largest)
         out = pixels.render(spec, picture, view)
     else:
-        image = pixels.decode(encoded, formats)
+        block = pixels.decode_block(spec, picture, view)
         out = library.tfstream_resample(
-            image, height, width, view.window, view.flip, orientation, **_attributes(spec)
+            image=block.image,
+            height=height,
+            width=width,
+            window=view.window,
+            flip=view.flip,
+            orientation=orientation,
+            origin=block.origin,
+            ratio=block.ratio,
+            **_attributes(spec),
         )
     out.set_shape([*spec.size, 3])
     return tf.cast(out, spec.dtype)

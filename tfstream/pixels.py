@@ -1,15 +1,15 @@
-"""Decoding and resampling with TensorFlow's own ops.
+"""Decoding and, where there is no kernel, resampling with TensorFlow's own ops.
 
-For the formats that the kernel does not decode and, where there is no kernel, for
-all of `tfstream.images.render`: the same pictures within one grey level.
+Both ways give the same pictures within one grey level.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tfstream.errors import InvalidArgumentError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tfstream.images import ImageSpec, View
 
-__all__ = ["Picture", "check_formats", "decode", "render"]
+__all__ = ["Block", "Picture", "check_formats", "decode", "decode_block", "render"]
 
 FORMATS = frozenset({"jpeg", "png", "bmp", "gif", "webp"})
 # A pixel's colour depends on a neighbour where the decoder smooths colours.
@@ -123,26 +123,112 @@ class Picture:
     largest: tuple[int, int] | None
 
 
-def render(spec: ImageSpec, picture: Picture, view: View) -> tf.Tensor:
-    """`tfstream.images.render`, before the cast to float16 or bfloat16."""
+class Block(NamedTuple):
+    """What was decoded of a picture, as stored.
+
+    Attributes:
+        image: uint8 [h, w, 3].
+        origin: int32 [2], its top and left in the picture decoded at 1 / ratio;
+            -1, -1: it is the whole picture.
+        ratio: int32 scalar, 1, 2, 4 or 8.
+    """
+
+    image: tf.Tensor
+    origin: tf.Tensor
+    ratio: tf.Tensor
+
+
+def decode_block(spec: ImageSpec, picture: Picture, view: View) -> Block:
+    """Decodes as much of a picture as its view needs, and no larger than it needs."""
     import tensorflow as tf
 
+    sides = _stored_sides(picture)
     window = _stored_window(picture, view.window)
-    block, window = _decode_block(spec, picture, window)
+
+    def whole() -> Block:
+        image = decode(picture.encoded, picture.formats)
+        return Block(image, tf.constant([-1, -1]), tf.constant(1))
+
+    def whole_jpeg(ratio: int) -> Block:
+        image = tf.io.decode_jpeg(picture.encoded, channels=3, ratio=ratio)
+        return Block(image, tf.constant([-1, -1]), tf.constant(ratio))
+
+    def cropped_jpeg(ratio: int) -> Block:
+        # A window of a picture larger than the record says would be another window.
+        check = tf.debugging.assert_equal(
+            tf.io.extract_jpeg_shape(picture.encoded)[:2],
+            sides,
+            "tfstream: the record's image height and width are not those of the picture in it",
+        )
+        with _after(check):
+            scaled = window / ratio
+        limits = tf.cast(-(-sides // ratio), tf.float32)
+        least = tf.clip_by_value(tf.floor(scaled[:2]) - _MARGIN, 0.0, limits - 1)
+        most = tf.math.ceil(scaled[:2] + scaled[2:]) + _MARGIN
+        most = tf.clip_by_value(most, least + 1, limits)
+        block = tf.cast(tf.concat([least, most - least], 0), tf.int32)
+        image = tf.raw_ops.DecodeAndCropJpeg(
+            contents=picture.encoded, crop_window=block, channels=3, ratio=ratio
+        )
+        return Block(image, block[:2], tf.constant(ratio))
+
+    if "jpeg" not in picture.formats:
+        return whole()
+    jpeg = whole_jpeg if spec.mode == "resize" else cropped_jpeg
+    ratios = [1]
+    chosen = tf.constant(0)
+    if spec.antialias is not False and _greatest_reduction(spec, picture.largest) >= 2:
+        ratios = [1, 2, 4, 8]
+        reduction = tf.reduce_min(view.window[2:] / tf.constant(spec.size, tf.float32))
+        chosen = tf.reduce_sum(tf.cast(reduction >= ratios[1:], tf.int32))
+    branches = [functools.partial(jpeg, ratio) for ratio in ratios]
+    if picture.formats != {"jpeg"}:
+        is_jpeg = tf.strings.substr(picture.encoded, 0, 2) == b"\xff\xd8"
+        chosen = tf.where(is_jpeg, chosen + 1, 0)
+        branches = [whole, *branches]
+    return branches[0]() if len(branches) == 1 else tf.switch_case(chosen, branches)
+
+
+def _greatest_reduction(spec: ImageSpec, largest: tuple[int, int] | None) -> float:
+    """How many times larger than the image a window may be, at most."""
+    if spec.mode == "crop_or_pad":
+        return 1.0
+    if largest is None:
+        return float("inf")
+    return min(largest[0] / spec.size[0], largest[1] / spec.size[1])
+
+
+def render(spec: ImageSpec, picture: Picture, view: View) -> tf.Tensor:
+    """`tfstream.images.render` without the kernel, before the cast to float16 or bfloat16."""
+    import tensorflow as tf
+
+    block = decode_block(spec, picture, view)
+    shape = tf.shape(block.image)[:2]
+    expected = tf.where(block.origin < 0, -(-_stored_sides(picture) // block.ratio), shape)
+    check = tf.debugging.assert_equal(
+        shape,
+        expected,
+        "tfstream: the record's image height and width are not those of the picture in it",
+    )
+    with _after(check):
+        image = tf.identity(block.image)
+    window = _stored_window(picture, view.window) / tf.cast(block.ratio, tf.float32)
+    origin = tf.cast(tf.maximum(block.origin, 0), tf.float32)
+    window -= tf.concat([origin, tf.zeros(2)], 0)
     out_height, out_width = spec.size
     if picture.rotated:
         o = picture.orientation
         pixels = tf.cond(
             o >= 5,
-            lambda: _resample(spec, block, window, view.window, (out_width, out_height)),
-            lambda: _resample(spec, block, window, view.window, (out_height, out_width)),
+            lambda: _resample(spec, image, window, view.window, (out_width, out_height)),
+            lambda: _resample(spec, image, window, view.window, (out_height, out_width)),
         )
         pixels = tf.raw_ops.Reverse(
             tensor=pixels, dims=tf.stack([_is(o, 3, 4, 6, 7), _is(o, 2, 3, 7, 8), False])
         )
         pixels = tf.cond(o >= 5, lambda: tf.transpose(pixels, [1, 0, 2]), lambda: pixels)
     else:
-        pixels = _resample(spec, block, window, view.window, (out_height, out_width))
+        pixels = _resample(spec, image, window, view.window, (out_height, out_width))
     if spec.flip:
         pixels = tf.raw_ops.Reverse(tensor=pixels, dims=tf.stack([False, view.flip, False]))
     if spec.dtype == "uint8":
@@ -151,6 +237,14 @@ def render(spec: ImageSpec, picture: Picture, view: View) -> tf.Tensor:
         return tf.image.per_image_standardization(pixels)
     scale, offset = spec.scale_and_offset
     return pixels * tf.constant(scale) + tf.constant(offset)
+
+
+def _stored_sides(picture: Picture) -> tf.Tensor:
+    """int32 [2]: height and width of the picture as stored."""
+    import tensorflow as tf
+
+    sides = tf.stack([picture.height, picture.width])
+    return tf.where(picture.orientation >= 5, sides[::-1], sides) if picture.rotated else sides
 
 
 def _is(value: tf.Tensor, *any_of: int) -> tf.Tensor:
@@ -166,79 +260,11 @@ def _stored_window(picture: Picture, window: tf.Tensor) -> tf.Tensor:
     if not picture.rotated:
         return window
     o = picture.orientation
-    turned = o >= 5
-    window = tf.where(turned, tf.gather(window, [1, 0, 3, 2]), window)
-    sides = tf.stack([picture.height, picture.width])
-    sides = tf.cast(tf.where(turned, sides[::-1], sides), tf.float32)
+    window = tf.where(o >= 5, tf.gather(window, [1, 0, 3, 2]), window)
     place, extent = window[:2], window[2:]
     mirrored = tf.stack([_is(o, 3, 4, 6, 7), _is(o, 2, 3, 7, 8)])
-    return tf.concat([tf.where(mirrored, sides - (place + extent), place), extent], 0)
-
-
-def _decode_block(
-    spec: ImageSpec, picture: Picture, window: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes as much as the window needs.
-
-    Returns:
-        The pixels and the window within them, both as stored.
-    """
-    import tensorflow as tf
-
-    sides = tf.stack([picture.height, picture.width])
-    if picture.rotated:
-        sides = tf.where(picture.orientation >= 5, sides[::-1], sides)
-
-    def check(actual: tf.Tensor) -> tf.Tensor:
-        return tf.debugging.assert_equal(
-            actual, sides, "the record's image height and width are not those of its picture"
-        )
-
-    def whole() -> tuple[tf.Tensor, tf.Tensor]:
-        image = decode(picture.encoded, picture.formats)
-        with _after(check(tf.shape(image)[:2])):
-            return tf.identity(image), tf.identity(window)
-
-    def jpeg(ratio: int) -> tuple[tf.Tensor, tf.Tensor]:
-        with _after(check(tf.io.extract_jpeg_shape(picture.encoded)[:2])):
-            scaled = window / ratio
-        limits = tf.cast(-(-sides // ratio), tf.float32)
-        least = tf.clip_by_value(tf.floor(scaled[:2]) - _MARGIN, 0.0, limits - 1)
-        most = tf.math.ceil(scaled[:2] + scaled[2:]) + _MARGIN
-        most = tf.clip_by_value(most, least + 1, limits)
-        block = tf.cast(tf.concat([least, most - least], 0), tf.int32)
-        image = tf.raw_ops.DecodeAndCropJpeg(
-            contents=picture.encoded, crop_window=block, channels=3, ratio=ratio
-        )
-        return image, scaled - tf.concat([least, tf.zeros(2)], 0)
-
-    branches = [lambda: jpeg(1)]
-    chosen = tf.constant(0)
-    if spec.antialias is not False and _greatest_reduction(spec, picture.largest) >= 2:
-        branches += [lambda: jpeg(2), lambda: jpeg(4), lambda: jpeg(8)]
-        reduction = tf.reduce_min(window[2:] / _stored_size(spec, picture))
-        chosen = tf.reduce_sum(tf.cast(reduction >= [2.0, 4.0, 8.0], tf.int32))
-    if picture.formats == {"jpeg"}:
-        return branches[0]() if len(branches) == 1 else tf.switch_case(chosen, branches)
-    is_jpeg = tf.strings.substr(picture.encoded, 0, 2) == b"\xff\xd8"
-    return tf.switch_case(tf.where(is_jpeg, chosen + 1, 0), [whole, *branches])
-
-
-def _greatest_reduction(spec: ImageSpec, largest: tuple[int, int] | None) -> float:
-    """How much larger than the image a window may be, at most."""
-    if spec.mode == "crop_or_pad":
-        return 1.0
-    if largest is None:
-        return float("inf")
-    return min(largest[0] / spec.size[0], largest[1] / spec.size[1])
-
-
-def _stored_size(spec: ImageSpec, picture: Picture) -> tf.Tensor:
-    """float32 [2]: height and width of the image, turned as the picture is stored."""
-    import tensorflow as tf
-
-    size = tf.constant(spec.size, tf.float32)
-    return tf.where(picture.orientation >= 5, size[::-1], size) if picture.rotated else size
+    opposite = tf.cast(_stored_sides(picture), tf.float32) - (place + extent)
+    return tf.concat([tf.where(mirrored, opposite, place), extent], 0)
 
 
 def _resample(
