@@ -8,11 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfstream.errors import InvalidArgumentError
-from tfstream.format import example
-from tfstream.format.label_map import LabelMap
 from tfstream.pack.options import Options, parse_size
-from tfstream.pack.plan import cut, encoded_growth, key_hash, order, order_splits
-from tfstream.v1.annotated_image_pb2 import AnnotatedImage
+from tfstream.pack.plan import cut, key_hash, order, order_splits
 
 
 @given(st.lists(st.integers(1, 300), max_size=60), st.integers(1, 400))
@@ -40,25 +37,6 @@ def test_the_order_is_that_of_the_hashes_and_then_of_the_listing():
 def test_splits_come_in_the_conventional_order():
     names = ["zebra", "test", "val", "train", "extra"]
     assert order_splits(names) == ["train", "val", "test", "extra", "zebra"]
-
-
-@given(st.integers(0, 300_000), st.text(max_size=200))
-def test_the_size_of_a_record_is_known_without_its_image(image_bytes, key):
-    image = AnnotatedImage(key=key, width=3, height=4, format="jpeg")
-    labels = LabelMap.from_names([])
-    without = len(example.encode(image, labels))
-    image.encoded = bytes(image_bytes)
-    assert encoded_growth(without, image_bytes) == len(example.encode(image, labels))
-
-
-@pytest.mark.parametrize("near", [0, 100, 128, 16_000, 16_384, 2_097_152])
-def test_the_size_is_exact_where_a_length_gets_another_byte(near):
-    labels = LabelMap.from_names([])
-    for image_bytes in range(max(near - 60, 0), near + 10):
-        image = AnnotatedImage(key="k", width=3, height=4, format="jpeg")
-        without = len(example.encode(image, labels))
-        image.encoded = bytes(image_bytes)
-        assert encoded_growth(without, image_bytes) == len(example.encode(image, labels))
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,10 @@ __all__ = [
     "WIDTH",
     "decode",
     "encode",
+    "filename",
     "main_object",
     "metadata",
+    "metadata_text",
 ]
 
 ENCODED = "image/encoded"
@@ -151,7 +153,7 @@ def encode(image: annotated_image_pb2.AnnotatedImage, labels: LabelMap) -> bytes
     _ints(feature[WIDTH], [image.width])
     _ints(feature[ORIENTATION], [image.orientation or 1])
     _bytes(feature[KEY], [image.key.encode()])
-    _bytes(feature[FILENAME], [_filename(image).encode()])
+    _bytes(feature[FILENAME], [filename(image).encode()])
 
     main = main_object(image)
     if main is not None:
@@ -172,8 +174,7 @@ def encode(image: annotated_image_pb2.AnnotatedImage, labels: LabelMap) -> bytes
     if any(item.polygons for item in objects):
         _encode_polygons(feature, image)
     if image.metadata:
-        text = json.dumps(metadata(image), sort_keys=True, ensure_ascii=False)
-        _bytes(feature[METADATA], [text.encode()])
+        _bytes(feature[METADATA], [metadata_text(image)])
     return example.SerializeToString(deterministic=True)
 
 
@@ -188,9 +189,15 @@ def metadata(
     return plain
 
 
-def _filename(image: annotated_image_pb2.AnnotatedImage) -> str:
+def metadata_text(image: annotated_image_pb2.AnnotatedImage) -> bytes:
+    """The image's free metadata as a record holds it: a JSON object."""
+    return json.dumps(metadata(image), sort_keys=True, ensure_ascii=False).encode()
+
+
+def filename(image: annotated_image_pb2.AnnotatedImage) -> str:
+    """The base name of the image's file; one made of its key and format where there is no path."""
     if image.image_path:
-        return PurePosixPath(image.image_path).name
+        return image.image_path.rstrip("/").rpartition("/")[2]
     return f"{PurePosixPath(image.key).name}.{image.format or 'bin'}"
 
 

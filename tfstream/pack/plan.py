@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cut", "encoded_growth", "key_hash", "order", "order_splits", "shard_stem"]
+__all__ = ["cut", "key_hash", "order", "order_splits", "shard_stem"]
 
 _CONVENTIONAL = ("train", "val", "validation", "test")
 
@@ -90,29 +90,3 @@ def shard_stem(split: str, commit: str, number: int) -> str:
     'train-1f3a-00007'
     """
     return f"{split}-{commit}-{number:05d}"
-
-
-def _varint(value: int) -> int:
-    """Bytes of a number in protobuf's wire format."""
-    return max(1, -(-value.bit_length() // 7))
-
-
-def encoded_growth(without: int, image_bytes: int) -> int:
-    """Bytes of a record once the image is in it.
-
-    Args:
-        without: Bytes of the serialised Example with an empty image.
-        image_bytes: Of the encoded image.
-    """
-    # Example{1: Features{1: entry{1: name, 2: Feature{1: BytesList{1: image}}}}}: what grows is the
-    # image, and the length that stands before each of the messages around it.
-    features = next(n for n in range(without - 1, 0, -1) if 1 + _varint(n) + n == without)
-    name = 2 + len("image/encoded")
-    lengths = []
-    for image in (0, image_bytes):
-        bytes_list = 1 + _varint(image) + image
-        feature = 1 + _varint(bytes_list) + bytes_list
-        entry = name + 1 + _varint(feature) + feature
-        lengths.append(1 + _varint(entry) + entry)
-    grown = features - lengths[0] + lengths[1]
-    return 1 + _varint(grown) + grown

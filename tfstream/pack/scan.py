@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from tfstream.annotations.reader import Entry
 from tfstream.annotations.registry import reader
 from tfstream.errors import AnnotationError, MissingImageError
-from tfstream.format import example, index, record
+from tfstream.format import index, record
 from tfstream.format.label_map import LabelMap
+from tfstream.format.size import encoded_size, index_slack
 from tfstream.pack import reencode
 from tfstream.pack.images import ImageFacts, probe
 from tfstream.pack.options import Options
-from tfstream.pack.plan import encoded_growth, key_hash
+from tfstream.pack.plan import key_hash
 from tfstream.pack.rejects import Action, Kind, Reject
 from tfstream.pack.spool import Batch, pack_entry
 from tfstream.pack.validate import check
@@ -63,16 +64,6 @@ class ScanResult:
     left_out: int
 
 
-class _AnyLabel(LabelMap):
-    """Gives every label the index 0: for sizes, before the label map is known."""
-
-    def index(self, name: str) -> int:
-        return 0
-
-
-_ANY_LABEL = _AnyLabel(names=())
-
-
 def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:
     """Scans some entries; a worker's task.
 
@@ -103,11 +94,9 @@ def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:
         metadata = index.merge_schemas(metadata, index.schema_of(image))
         guess = reencode.plan(image, facts, task.options)
         hashes.append(key_hash(image.key, task.options.seed))
-        empty = len(example.encode(image, _ANY_LABEL))
         stored = facts.bytes if guess is None else guess
-        sizes.append(encoded_growth(empty, stored) + record.FRAME_BYTES)
-        # Two bytes more an index, in the objects' list and the image's; ten for longer lengths.
-        slack.append(2 * (len(image.objects) + 1) + 10)
+        sizes.append(encoded_size(image, stored) + record.FRAME_BYTES)
+        slack.append(index_slack(len(image.objects)))
         splits.append(image.split)
         digests.append(_digest(image, facts))
         entries.append(pack_entry(image, facts, reencode=guess is not None))
