@@ -13,7 +13,7 @@ import typer.testing
 
 from tfstream import errors
 from tfstream.cli.app import app
-from tfstream.cli.demo import demo
+from tfstream.cli.demo import _draw, demo
 from tfstream.demo import shapes
 
 
@@ -95,8 +95,24 @@ def test_a_directory_that_no_demo_made_is_left_alone(tmp_path):
 
 def test_a_demo_of_another_size_is_not_mixed_in(tmp_path):
     (tmp_path / "tfstream-demo.json").write_text(json.dumps({"images": 128}))
-    with pytest.raises(errors.DatasetExistsError, match="128 training images, not of 64"):
+    with pytest.raises(errors.DatasetExistsError, match=r'"images": 128.*not .*"images": 64'):
         demo(output=tmp_path, images=64, epochs=1)
+
+
+def test_what_an_interrupted_run_left_is_drawn_over(tmp_path):
+    shapes.draw_tree(tmp_path / "whole", train=8, val=2)
+    half = tmp_path / "tree.partial" / "Data" / "DET" / "val" / "val_000000.JPEG"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half of a pic")
+    _draw(tmp_path, train=8, val=2)
+    assert _files(tmp_path / "tree") == _files(tmp_path / "whole")
+    assert not (tmp_path / "tree.partial").exists()
+
+
+def test_an_output_below_a_file_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(errors.StorageError, match=r"file/demo cannot be used|Cannot write .*file"):
+        demo(output=tmp_path / "file" / "demo", images=64, epochs=1)
 
 
 def test_too_few_images_are_wrong_usage():

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tfstream.cli import text
-from tfstream.errors import DatasetExistsError
+from tfstream.errors import DatasetExistsError, StorageError
+from tfstream.storage import local
 
 if TYPE_CHECKING:
     from tfstream.dataset import PackedDataset
@@ -112,22 +113,26 @@ def _say(line: str) -> None:
 
 def _claim(output: Path, images: int) -> None:
     """Makes the directory ours, unless it is someone else's."""
-    marker = output / _MARKER
-    wanted = {"images": images}
-    if marker.is_file():
-        if (found := json.loads(marker.read_bytes())) != wanted:
+    marker, mine = output / _MARKER, json.dumps({"images": images})
+    try:
+        if marker.is_file():
+            if (found := marker.read_text()) != mine:
+                raise DatasetExistsError(
+                    f"{output} holds another demo, {found}, not {mine}: "
+                    "give another directory with --output, or the same number with --images"
+                )
+            return
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
             raise DatasetExistsError(
-                f"{output} holds a demo of {found.get('images')} training images, not of {images}: "
-                "give another directory with --output, or the same number with --images"
+                f"{output} is there already, and no demo made it: nothing was changed. "
+                "Give another directory with --output"
             )
-        return
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise DatasetExistsError(
-            f"{output} is there already, and no demo made it: nothing was changed. "
-            "Give another directory with --output"
-        )
-    output.mkdir(parents=True, exist_ok=True)
-    marker.write_text(json.dumps(wanted))
+        with local.write_atomically(marker) as file:
+            file.write(mine.encode())
+    except (PermissionError, NotADirectoryError) as error:
+        raise StorageError(
+            f"{output} cannot be used ({error.strerror}): give another directory with --output"
+        ) from error
 
 
 def _draw(output: Path, *, train: int, val: int) -> None:
