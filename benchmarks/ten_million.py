@@ -41,6 +41,7 @@ def synthetic(packed: Path, out: Path, records: int, per_shard: int = 1_000_000)
     """A dataset of `records` rows that all lie in the first training shard of `packed`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
+
     from tfstream.format import index, manifest
 
     loaded = manifest.load(packed)
