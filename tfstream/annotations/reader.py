@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from tfstream.errors import MissingImageError, StorageError
+from tfstream.annotations.tree import IMAGE_EXTENSIONS
+from tfstream.errors import MissingImageError
 from tfstream.v1 import annotated_image_pb2
 
-__all__ = ["AnnotationReader", "Entry", "read_descriptor", "read_file", "require_image"]
+__all__ = ["AnnotationReader", "Entry", "require_image"]
 
 
 @dataclass(frozen=True)
@@ -84,32 +84,5 @@ def require_image(entry: Entry) -> None:
     if not entry.image_found:
         raise MissingImageError(
             f"The image of {entry.annotation_path} is missing: there is no {entry.image_path}, nor "
-            "one that ends in .jpg, .jpeg or .png in any case."
+            f"one that ends in another way ({', '.join(IMAGE_EXTENSIONS)}, in any case)."
         )
-
-
-def read_file(path: str) -> bytes:
-    """The bytes of a file, through as few system calls as will do.
-
-    Raises:
-        StorageError: It cannot be read.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return read_descriptor(descriptor, os.fstat(descriptor).st_size)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise StorageError(error.errno, f"Cannot read {path}: {error.strerror}.") from error
-
-
-def read_descriptor(descriptor: int, size: int) -> bytes:
-    """The first `size` bytes of an open file, or fewer where it ends before."""
-    data = os.pread(descriptor, size, 0)
-    while len(data) < size:  # a signal or a network file system may cut a read short
-        more = os.pread(descriptor, size - len(data), len(data))
-        if not more:
-            break
-        data += more
-    return data

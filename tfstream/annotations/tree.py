@@ -11,7 +11,7 @@ from tfstream.errors import StorageError
 __all__ = ["IMAGE_EXTENSIONS", "Pair", "find_trees", "list_directory", "pick_images", "walk_pairs"]
 
 # In the order of preference where several images share a stem.
-IMAGE_EXTENSIONS = (".jpeg", ".jpg", ".png")
+IMAGE_EXTENSIONS = (".jpeg", ".jpg", ".png", ".bmp", ".gif", ".webp")
 _DEPTH = 3
 
 

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Container, Iterator
 
 from tfstream.annotations import voc_xml
-from tfstream.annotations.reader import AnnotationReader, Entry, read_file, require_image
+from tfstream.annotations.reader import AnnotationReader, Entry, require_image
 from tfstream.annotations.tree import find_trees, walk_pairs
 from tfstream.errors import AnnotationError
+from tfstream.storage.read import read_file
 from tfstream.v1 import annotated_image_pb2
 
 __all__ = ["Voc"]

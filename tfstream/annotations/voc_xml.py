@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any, NoReturn
 from xml.parsers import expat
 
-from tfstream.annotations.reader import Entry, read_file
+from tfstream.annotations.reader import Entry
 from tfstream.errors import AnnotationError
+from tfstream.storage.read import read_file
 from tfstream.v1 import annotated_image_pb2
 
 __all__ = ["parse", "read"]

@@ -15,8 +15,8 @@ import struct
 import warnings
 from dataclasses import dataclass
 
-from tfstream.annotations.reader import read_descriptor
 from tfstream.errors import AnnotationError, StorageError
+from tfstream.storage.read import read_descriptor
 
 __all__ = ["ImageFacts", "check_body", "probe"]
 

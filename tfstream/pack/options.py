@@ -104,7 +104,9 @@ def process_count(processes: int | None) -> int:
         InvalidArgumentError: The number is out of range.
     """
     if processes is None:
-        return max(1, len(os.sched_getaffinity(0)))
+        if hasattr(os, "sched_getaffinity"):
+            return len(os.sched_getaffinity(0))
+        return os.cpu_count() or 1
     _require_int("processes", processes, 1, 1024)
     return processes
 

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tfstream
-from tfstream.annotations.reader import read_descriptor
 from tfstream.errors import AnnotationError, PackError, StorageError
 from tfstream.format import example, index, statistics
 from tfstream.format.label_map import LabelMap
@@ -24,6 +23,7 @@ from tfstream.pack.options import Options
 from tfstream.pack.rejects import Reject
 from tfstream.pack.spool import Entry, Spool
 from tfstream.storage.local import TEMPORARY_SUFFIX
+from tfstream.storage.read import read_descriptor
 
 __all__ = ["SHARDS", "ShardTask", "write_shard"]
 
