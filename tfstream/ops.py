@@ -66,7 +66,7 @@ def _native() -> ctypes.CDLL:
     return native
 
 
-@_KEY_OF  # type: ignore[untyped-decorator]
+@_KEY_OF
 def _key_of(path: bytes, offset: int, out: Any, capacity: int) -> bool:
     """Tells the kernel the key of a record, from the index beside the shard."""
     try:
