@@ -110,7 +110,7 @@ class ImageSpec:
             ("antialias", (None, False, True)),
         ):
             value = getattr(self, name)
-            if not any(value is k or (isinstance(k, str) and value == k) for k in known):
+            if not any(type(value) is type(k) and value == k for k in known):
                 names = ", ".join(map(repr, known))
                 raise InvalidArgumentError(f"{name} must be one of {names} (got {value!r})")
         if self.normalize is not None and self.dtype == "uint8":

@@ -59,16 +59,11 @@ def decode(encoded: tf.Tensor, formats: frozenset[str]) -> tf.Tensor:
         image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
         return tf.ensure_shape(image, [None, None, 3])
 
-    def webp() -> tf.Tensor:
-        # Asked for three channels, the decoder refuses an animation.
-        image = tf.io.decode_image(encoded, channels=0, expand_animations=False)
-        return tf.ensure_shape(image[..., :3], [None, None, 3])
-
     out = plain
     if "bmp" in formats:
         out = _by_magic(encoded, b"BM", lambda: _decode_bmp(encoded), out)
     if "webp" in formats:
-        out = _by_magic(encoded, b"RIFF", webp, out)
+        out = _by_magic(encoded, b"RIFF", lambda: _decode_webp(encoded), out)
     return out()
 
 
@@ -108,6 +103,30 @@ def _decode_bmp(encoded: tf.Tensor) -> tf.Tensor:
 
     out = tf.cond(tf.shape(image)[-1] == 1, coloured, lambda: image[..., :3])
     return tf.ensure_shape(out, [None, None, 3])
+
+
+def _decode_webp(encoded: tf.Tensor) -> tf.Tensor:
+    """Keeps from TensorFlow the animations that it writes past the end of memory for."""
+    import tensorflow as tf
+
+    # Of the extended form alone: a byte of flags, with one for animations and one for alpha.
+    extended = tf.strings.substr(encoded, 12, 4) == b"VP8X"
+    flags = tf.io.decode_raw(tf.strings.substr(encoded, 20, 1), tf.uint8)
+    animated = extended & tf.reduce_any(tf.bitwise.bitwise_and(flags, 0x02) != 0)
+
+    def animation() -> tf.Tensor:
+        opaque = tf.reduce_all(tf.bitwise.bitwise_and(flags, 0x10) == 0)
+        message = "an animated WebP without transparency is not decoded by TensorFlow"
+        with _after(tf.debugging.assert_equal(opaque, False, message)):
+            data = tf.identity(encoded)
+        # Four channels said outright: it refuses a file that has three.
+        return tf.io.decode_image(data, channels=4, expand_animations=False)
+
+    def still() -> tf.Tensor:
+        return tf.io.decode_image(encoded, channels=0, expand_animations=False)
+
+    image = tf.cond(animated, animation, still)
+    return tf.ensure_shape(image[..., :3], [None, None, 3])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,7 +200,7 @@ def decode_block(spec: ImageSpec, picture: Picture, view: View) -> Block:
         ratios = [1, 2, 4, 8]
         reduction = tf.reduce_min(view.window[2:] / tf.constant(spec.size, tf.float32))
         chosen = tf.reduce_sum(tf.cast(reduction >= ratios[1:], tf.int32))
-    branches = [functools.partial(jpeg, ratio) for ratio in ratios]
+    branches: list[Callable[[], Block]] = [functools.partial(jpeg, ratio) for ratio in ratios]
     if picture.formats != {"jpeg"}:
         is_jpeg = tf.strings.substr(picture.encoded, 0, 2) == b"\xff\xd8"
         chosen = tf.where(is_jpeg, chosen + 1, 0)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import tensorflow as tf
 
 from tfstream import boxes as boxes_lib
-from tfstream import images, ops
+from tfstream import images, ops, pixels
 from tfstream import labels as labels_lib
 from tfstream.errors import InvalidArgumentError
 from tfstream.format import example
@@ -248,6 +248,8 @@ def build(
             f"{share.world[0]} of {share.world[1]} (batch_size {share.batch_size}, "
             f"drop_remainder {share.drop_remainder}): ask for smaller batches or fewer workers"
         )
+    if elements.spec:
+        pixels.check_formats(formats)  # here, where no autograph wraps the error
     skip_corrupt = on_corrupt == "skip"
     stream = secrets.randbits(62)
     source = Source(table, order, share, stream, elements.draws, skip_corrupt)
