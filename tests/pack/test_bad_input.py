@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 
 import packed
@@ -255,6 +256,37 @@ def test_a_rejects_file_is_only_written_over_one_of_its_kind(tree, tmp_path):
     trees.put(jpeg(tree), trees.encoded(trees.picture(0)))
     assert quiet(tree, tmp_path / "out").rejects is None
     assert not (tmp_path / "out.rejects.jsonl").exists()
+
+
+def test_a_device_or_a_pipe_is_never_replaced_by_a_rejects_file(tree, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    jpeg(tree).unlink()
+    with pytest.raises(errors.InvalidArgumentError, match="pipe is not a regular file"):
+        quiet(tree, tmp_path / "out", on_invalid="skip", rejects=pipe)
+    assert pipe.is_fifo()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_link_to_a_rejects_file_stays_a_link(tree, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "there")
+    jpeg(tree).unlink()
+    quiet(tree, tmp_path / "out", on_invalid="skip", rejects=link)
+    assert link.is_symlink()
+    assert json.loads((tmp_path / "there").read_text())["key"] == FIRST
+
+
+def test_a_rejects_file_that_cannot_be_written_does_not_hide_what_is_wrong(tree, tmp_path):
+    jpeg(tree).unlink()
+    # Its directory's name is longer than names may be: seen only in writing.
+    blocked = tmp_path / ("x" * 300) / "why"
+    with pytest.raises((errors.MissingImageError, errors.StorageError), match="x" * 300):
+        quiet(tree, tmp_path / "out", rejects=blocked)
+    # And a directory where no file can be made, as /proc is one.
+    with pytest.raises(errors.MissingImageError, match="Cannot write /proc/why") as caught:
+        quiet(tree, tmp_path / "out", rejects="/proc/why")
+    assert FIRST in str(caught.value)
 
 
 def test_the_rejects_are_the_same_with_any_number_of_processes(tmp_path):

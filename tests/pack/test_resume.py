@@ -50,7 +50,7 @@ def wait_for(condition, process):
 
 
 def finished(dest):
-    return len(list(dest.glob(".packing/*/*.json")))
+    return len(list(dest.glob(".packing/*/*-*.json")))
 
 
 @pytest.mark.parametrize("seed", range(4))

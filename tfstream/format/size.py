@@ -62,14 +62,10 @@ def _field(size: int) -> int:
     return 1 + _varint(size) + size
 
 
-@functools.cache
-def _name(name: str) -> int:
-    return _field(len(name))
-
-
+@functools.lru_cache(maxsize=1 << 14)  # most of what images have is as long in others
 def _feature(name: str, values: int) -> int:
     """Bytes of a feature whose list takes so many."""
-    return _field(_name(name) + _field(_field(values)))
+    return _field(_field(len(name)) + _field(_field(values)))
 
 
 def _bytes(name: str, lengths: Sequence[int]) -> int:

@@ -210,7 +210,7 @@ def _run(
         )
         plan = steps.plan_shards(scanned, options, workspace, rejects)
     if rejects.count and options.on_invalid == "error":
-        raise rejects.error(rejects.publish() or rejects.target)
+        raise rejects.publish_as_error()
     if plan.records == 0:
         raise AnnotationError(
             f"Nothing was packed: no record is left. {rejects.publish()} says why."

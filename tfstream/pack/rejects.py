@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -71,10 +72,11 @@ class RejectsFile:
             always: Whether there shall be one even with nothing in it.
 
         Raises:
-            InvalidArgumentError: There is a file at `target` that is none of ours.
+            InvalidArgumentError: What is at `target` is none of ours.
         """
-        _refuse_foreign(target)
-        self.target = target
+        # The file that a link leads to is written, and the link stays.
+        self.target = Path(os.path.realpath(target))
+        _refuse_foreign(self.target)
         self.first: list[Reject] = []
         self.count = 0
         self.kinds: set[str] = set()
@@ -117,25 +119,33 @@ class RejectsFile:
             shutil.copyfileobj(draft, file)
         return self.target
 
-    def error(self, where: Path) -> AnnotationError:
-        """The error that says what is wrong, the first of it in full."""
+    def publish_as_error(self) -> AnnotationError:
+        """Publishes, and gives the error that says what is wrong, the first of it in full."""
         shown = "\n".join(f"  {reject}" for reject in self.first)
         more = self.count - len(self.first)
         rest = f"\n  … and {more:,} more" if more else ""
         problems = "problem" if self.count == 1 else "problems"
+        try:
+            where = f"{'It is' if self.count == 1 else 'All are'} in {self.publish()}."
+        except StorageError as error:  # what is wrong with the input is what matters
+            where = f"{error} Name another rejects file with rejects=… (--rejects)."
         # As a user would catch it, where nothing else is wrong.
-        error = MissingImageError if self.kinds == {"missing image"} else AnnotationError
-        return error(
+        kind = MissingImageError if self.kinds == {"missing image"} else AnnotationError
+        return kind(
             f"Nothing was packed: {self.count:,} {problems} in the input.\n{shown}{rest}\n"
-            f"{'It is' if self.count == 1 else 'All are'} in {where}. Mend the files, or leave "
-            "such records out with on_invalid='skip' (--on-invalid skip), or cut boxes to the "
-            "image with 'clip'."
+            f"{where} Mend the files, or leave such records out with on_invalid='skip' "
+            "(--on-invalid skip), or cut boxes to the image with 'clip'."
         )
 
 
 def _refuse_foreign(target: Path) -> None:
-    """Only a rejects file may be replaced by one."""
+    """Only a rejects file may be replaced by one: no other file, and never a device or a pipe."""
     try:
+        if not stat.S_ISREG(os.stat(target).st_mode):
+            raise InvalidArgumentError(
+                f"{os.fspath(target)} is not a regular file, so it cannot be the rejects file. "
+                "Name another with rejects=… (--rejects)."
+            )
         with open(target, "rb") as file:
             line = file.readline(1 << 16)
     except FileNotFoundError:

@@ -91,7 +91,9 @@ def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:
             continue
         image, facts = found
         labels.update(item.label for item in image.objects)
-        metadata = index.merge_schemas(metadata, index.schema_of(image))
+        columns = index.schema_of(image)
+        if columns.items() - metadata.items():
+            metadata = index.merge_schemas(metadata, columns)
         guess = reencode.plan(image, facts, task.options)
         hashes.append(key_hash(image.key, task.options.seed))
         stored = facts.bytes if guess is None else guess

@@ -31,6 +31,7 @@ from tfstream.pack.scan import CHUNK, ScanTask, scan
 from tfstream.pack.spool import Spool, Table
 from tfstream.pack.workspace import Workspace
 from tfstream.pack.write import SHARDS, ShardTask, write_shard
+from tfstream.storage.local import flush_directory
 from tfstream.v1 import manifest_pb2
 
 __all__ = [
@@ -327,6 +328,8 @@ def write_shards(
         rejects.add(result.rejects)
         results.append(result)
     show.end()
+    # Before a manifest names them: after a power cut there is no dataset without its shards.
+    flush_directory(workspace.dest / SHARDS)
     return results
 
 

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from tfstream import errors
 
-__all__ = ["TEMPORARY_SUFFIX", "create_exclusively", "write_atomically"]
+__all__ = ["TEMPORARY_SUFFIX", "create_exclusively", "flush_directory", "write_atomically"]
 
 # Files being written are named `.NAME.<random>.tmp`: hidden, and never taken for a shard.
 TEMPORARY_SUFFIX = ".tmp"
@@ -45,7 +45,7 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
                 yield file
                 _flush(file)
             os.replace(temporary, path)
-        _flush_directory(path.parent)
+        flush_directory(path.parent)
 
 
 def create_exclusively(path: str | os.PathLike[str], data: bytes) -> None:
@@ -74,7 +74,7 @@ def create_exclusively(path: str | os.PathLike[str], data: bytes) -> None:
                 raise errors.DatasetExistsError(
                     f"{path} exists already: another writer was first. Nothing was changed."
                 ) from error
-        _flush_directory(path.parent)
+        flush_directory(path.parent)
 
 
 def _link(temporary: Path, path: Path, data: bytes) -> None:
@@ -126,7 +126,7 @@ def _flush(file: BinaryIO) -> None:
     os.fsync(file.fileno())
 
 
-def _flush_directory(directory: Path) -> None:
+def flush_directory(directory: Path) -> None:
     """Makes a rename in it last; some file systems cannot, and need not."""
     with contextlib.suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY)
