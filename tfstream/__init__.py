@@ -4,8 +4,6 @@ Importing this package does not import TensorFlow; the names that need it load
 it when they are first used.
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
     from tfstream.format.label_map import LabelMap
     from tfstream.images import RAW, ImageSpec
     from tfstream.iterators import ReinitializableIterator
-    from tfstream.pack import pack
+    from tfstream.packing import pack
     from tfstream.stream import StreamDataset
 
 __version__ = "0.1.0"
@@ -42,7 +40,7 @@ _HOMES = {
     "ReinitializableIterator": ("tfstream.iterators", "ReinitializableIterator"),
     "StreamDataset": ("tfstream.stream", "StreamDataset"),
     "open": ("tfstream.dataset", "open_dataset"),
-    "pack": ("tfstream.pack", "pack"),
+    "pack": ("tfstream.packing", "pack"),
 }
 
 

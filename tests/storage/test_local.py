@@ -103,3 +103,13 @@ def test_of_racing_writers_one_wins(tmp_path: Path) -> None:
         won = list(pool.map(write, range(40)))
     assert sum(won) == 1
     assert path.read_bytes() == b"%d" % won.index(True)
+
+
+def test_what_is_not_a_regular_file_is_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with (
+        pytest.raises(errors.StorageError, match=r"pipe is not a regular file"),
+        local.write_atomically(tmp_path / "pipe") as file,
+    ):
+        file.write(b"x")
+    assert (tmp_path / "pipe").is_fifo()

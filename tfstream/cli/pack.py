@@ -12,7 +12,7 @@ from tfstream import errors
 from tfstream.cli import text
 
 if TYPE_CHECKING:
-    from tfstream.pack.packer import PackResult
+    from tfstream.packing.packer import PackResult
 
 __all__ = ["pack"]
 
@@ -90,8 +90,8 @@ def pack(
       tfstream pack ILSVRC packed
       tfstream pack VOCdevkit/VOC2012 packed --format voc --on-invalid clip --shard-size 64MB
     """  # noqa: D301 (\b keeps click from filling the example's lines)
-    from tfstream.pack import packer
-    from tfstream.pack.options import parse_size
+    from tfstream.packing import packer
+    from tfstream.packing.options import parse_size
 
     try:
         result = packer.pack(

@@ -26,7 +26,7 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Yields a file that appears at `path`, whole and on disk, when the block ends.
 
     The directory is made where it is missing. When the block raises, nothing
-    appears and the temporary file is removed. A file at `path` is replaced.
+    appears and the temporary file is removed. A regular file at `path` is replaced.
 
     Args:
         path: Where the file shall be.
@@ -40,6 +40,10 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     path = Path(path)
     with _storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # a device, say: replacing it would break it
+            raise errors.StorageError(
+                errno.EEXIST, f"{path} is not a regular file: it is left as it was."
+            )
         with _temporary(path) as temporary:
             with open(temporary, "xb") as file:
                 yield file

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tfstream.errors import AnnotationError, StorageError
-from tfstream.pack.images import check_body, probe
+from tfstream.packing.images import check_body, probe
 
 
 def look(path, data):

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import functools
-import sys
-import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec
 
-from tfstream.pack import packer
-from tfstream.pack.packer import PackResult
+from tfstream.packing import packer
 
 if TYPE_CHECKING:
     from tfstream.dataset import PackedDataset
 
-__all__ = ["PackResult", "pack"]
+__all__ = ["pack"]
 
 _Parameters = ParamSpec("_Parameters")
 
 
 def _opening(
-    function: Callable[_Parameters, PackResult],
+    function: Callable[_Parameters, packer.PackResult],
 ) -> Callable[_Parameters, PackedDataset]:
+    """The same function, returning the dataset that was made instead of how it went."""
+
     @functools.wraps(function)
     def pack(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> PackedDataset:
         from tfstream.dataset import open_dataset
@@ -32,12 +31,3 @@ def _opening(
 
 
 pack = _opening(packer.pack)
-
-
-class _Room(types.ModuleType):
-    """The room, callable: importing it puts it where `tfstream.pack(...)` finds the function."""
-
-    __call__ = staticmethod(pack)
-
-
-sys.modules[__name__].__class__ = _Room

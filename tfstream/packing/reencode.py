@@ -7,8 +7,8 @@ import warnings
 from typing import TYPE_CHECKING
 
 from tfstream.errors import AnnotationError
-from tfstream.pack.images import ImageFacts
-from tfstream.pack.options import Options
+from tfstream.packing.images import ImageFacts
+from tfstream.packing.options import Options
 from tfstream.v1 import annotated_image_pb2
 
 if TYPE_CHECKING:

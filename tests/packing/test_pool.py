@@ -10,7 +10,7 @@ import pool_tasks
 import pytest
 
 from tfstream.errors import PackError, StorageError
-from tfstream.pack.pool import Pool
+from tfstream.packing.pool import Pool
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
@@ -64,7 +64,7 @@ def is_running(pid: int) -> bool:
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     code = (
         "import sys, pathlib, pool_tasks\n"
-        "from tfstream.pack.pool import Pool\n"
+        "from tfstream.packing.pool import Pool\n"
         f"path = pathlib.Path({str(tmp_path / 'pid')!r})\n"
         "with Pool(2) as pool:\n"
         "    list(pool.map(pool_tasks.wait_for, [(path, 0), (path, 1)], print))\n"

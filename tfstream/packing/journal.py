@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tfstream.format.statistics import Partial, Spread
-from tfstream.pack.rejects import Reject
+from tfstream.packing.rejects import Reject
 from tfstream.storage.local import write_atomically
 
 __all__ = ["ShardResult", "load", "save"]

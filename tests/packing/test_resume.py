@@ -15,11 +15,13 @@ import trees
 
 from tfstream import errors
 from tfstream.format import manifest, verify
-from tfstream.pack.packer import pack
-from tfstream.pack.workspace import Workspace
+from tfstream.packing.packer import pack
+from tfstream.packing.workspace import Workspace
 
 OPTIONS = {"shard_bytes": 12_000, "progress": False}
-CODE = "import sys; from tfstream.pack.packer import pack; print(pack(*sys.argv[1:3], {options}))"
+CODE = (
+    "import sys; from tfstream.packing import packer; print(packer.pack(*sys.argv[1:3], {options}))"
+)
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +165,7 @@ def test_a_packer_whose_predecessor_is_just_dying_waits_for_it(tree, whole, tmp_
 
 def test_where_a_file_may_not_grow_the_error_says_how_to_go_on(tree, tmp_path):
     code = (
-        "import sys, resource; from tfstream.pack.packer import pack\n"
+        "import sys, resource; from tfstream.packing.packer import pack\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
         "pack(*sys.argv[1:3], processes=2, shard_bytes='1MB', progress=False)\n"
     )

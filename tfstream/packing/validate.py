@@ -10,8 +10,8 @@ import math
 
 from tfstream.errors import UnknownLabelError
 from tfstream.format.label_map import LabelMap
-from tfstream.pack.images import ImageFacts
-from tfstream.pack.rejects import Action, Kind, Reject
+from tfstream.packing.images import ImageFacts
+from tfstream.packing.rejects import Action, Kind, Reject
 from tfstream.v1 import annotated_image_pb2
 
 __all__ = ["check"]

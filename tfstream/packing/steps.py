@@ -21,16 +21,16 @@ from tfstream.annotations import AnnotationReader
 from tfstream.errors import AnnotationError, StorageError
 from tfstream.format import index, statistics
 from tfstream.format.label_map import LabelMap
-from tfstream.pack.journal import ShardResult
-from tfstream.pack.options import Options
-from tfstream.pack.plan import cut, order, order_splits, shard_stem
-from tfstream.pack.pool import Pool
-from tfstream.pack.progress import Progress, format_bytes
-from tfstream.pack.rejects import Reject, RejectsFile
-from tfstream.pack.scan import CHUNK, ScanTask, scan
-from tfstream.pack.spool import Spool, Table
-from tfstream.pack.workspace import Workspace
-from tfstream.pack.write import SHARDS, ShardTask, write_shard
+from tfstream.packing.journal import ShardResult
+from tfstream.packing.options import Options
+from tfstream.packing.plan import cut, order, order_splits, shard_stem
+from tfstream.packing.pool import Pool
+from tfstream.packing.progress import Progress, format_bytes
+from tfstream.packing.rejects import Reject, RejectsFile
+from tfstream.packing.scan import CHUNK, ScanTask, scan
+from tfstream.packing.spool import Spool, Table
+from tfstream.packing.workspace import Workspace
+from tfstream.packing.write import SHARDS, ShardTask, write_shard
 from tfstream.storage.local import flush_directory
 from tfstream.v1 import manifest_pb2
 

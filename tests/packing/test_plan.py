@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfstream.errors import InvalidArgumentError
-from tfstream.pack.options import Options, parse_size
-from tfstream.pack.plan import cut, key_hash, order, order_splits
+from tfstream.packing.options import Options, parse_size
+from tfstream.packing.plan import cut, key_hash, order, order_splits
 
 
 @given(st.lists(st.integers(1, 300), max_size=60), st.integers(1, 400))

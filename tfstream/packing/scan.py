@@ -14,13 +14,13 @@ from tfstream.errors import AnnotationError, MissingImageError
 from tfstream.format import index, record
 from tfstream.format.label_map import LabelMap
 from tfstream.format.size import encoded_size, index_slack
-from tfstream.pack import reencode
-from tfstream.pack.images import ImageFacts, probe
-from tfstream.pack.options import Options
-from tfstream.pack.plan import key_hash
-from tfstream.pack.rejects import Action, Kind, Reject
-from tfstream.pack.spool import Batch, pack_entry
-from tfstream.pack.validate import check
+from tfstream.packing import reencode
+from tfstream.packing.images import ImageFacts, probe
+from tfstream.packing.options import Options
+from tfstream.packing.plan import key_hash
+from tfstream.packing.rejects import Action, Kind, Reject
+from tfstream.packing.spool import Batch, pack_entry
+from tfstream.packing.validate import check
 from tfstream.v1 import annotated_image_pb2
 
 __all__ = ["CHUNK", "ScanResult", "ScanTask", "scan"]

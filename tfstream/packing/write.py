@@ -16,12 +16,12 @@ from tfstream.errors import AnnotationError, PackError, StorageError
 from tfstream.format import example, index, statistics
 from tfstream.format.label_map import LabelMap
 from tfstream.format.record import ShardWriter
-from tfstream.pack import journal, reencode
-from tfstream.pack.images import check_body
-from tfstream.pack.journal import ShardResult
-from tfstream.pack.options import Options
-from tfstream.pack.rejects import Reject
-from tfstream.pack.spool import Entry, Spool
+from tfstream.packing import journal, reencode
+from tfstream.packing.images import check_body
+from tfstream.packing.journal import ShardResult
+from tfstream.packing.options import Options
+from tfstream.packing.rejects import Reject
+from tfstream.packing.spool import Entry, Spool
 from tfstream.storage.local import TEMPORARY_SUFFIX
 from tfstream.storage.read import read_descriptor
 

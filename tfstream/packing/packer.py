@@ -15,12 +15,12 @@ from tfstream.errors import (
 )
 from tfstream.format import manifest
 from tfstream.format.label_map import LabelMap
-from tfstream.pack import steps
-from tfstream.pack.options import DEFAULT_SHARD_BYTES, Options, parse_size, process_count
-from tfstream.pack.pool import Pool
-from tfstream.pack.progress import Progress
-from tfstream.pack.rejects import RejectsFile
-from tfstream.pack.workspace import Workspace, exists_already
+from tfstream.packing import steps
+from tfstream.packing.options import DEFAULT_SHARD_BYTES, Options, parse_size, process_count
+from tfstream.packing.pool import Pool
+from tfstream.packing.progress import Progress
+from tfstream.packing.rejects import RejectsFile
+from tfstream.packing.workspace import Workspace, exists_already
 
 __all__ = ["PackResult", "pack", "to_json"]
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from tfstream.errors import DatasetExistsError, InvalidArgumentError, StorageError
 from tfstream.format import manifest
-from tfstream.pack.write import SHARDS
+from tfstream.packing.write import SHARDS
 from tfstream.storage.local import TEMPORARY_SUFFIX, write_atomically
 
 __all__ = ["Workspace", "exists_already"]

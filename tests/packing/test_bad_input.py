@@ -12,8 +12,8 @@ from trees import Thing
 
 from tfstream import errors
 from tfstream.format import verify
-from tfstream.pack import steps
-from tfstream.pack.packer import pack
+from tfstream.packing import steps
+from tfstream.packing.packer import pack
 
 GOOD = Thing("n01440764", 1, 2, 30, 20)
 FIRST = "train/n01440764/n01440764_00000"

@@ -35,7 +35,7 @@ Report = Callable[[int, int], None]
 _AHEAD = 2
 _REPORT_SECONDS = 0.2
 
-_BOOT = "import sys; sys.path[:] = {path!r}; from tfstream.pack.pool import serve; serve({fd})"
+_BOOT = "import sys; sys.path[:] = {path!r}; from tfstream.packing.pool import serve; serve({fd})"
 
 
 class Pool:

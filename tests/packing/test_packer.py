@@ -16,8 +16,8 @@ import tfstream
 from tfstream import errors
 from tfstream.format import index, manifest, verify
 from tfstream.format.label_map import LabelMap
-from tfstream.pack.packer import pack
-from tfstream.pack.workspace import Workspace
+from tfstream.packing.packer import pack
+from tfstream.packing.workspace import Workspace
 
 
 def quiet(source, dest, **options):

@@ -13,7 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tfstream.pack.images import ImageFacts
+from tfstream.packing.images import ImageFacts
 from tfstream.v1 import annotated_image_pb2
 
 _Number = TypeVar("_Number", bound=np.generic)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from tfstream.format.label_map import LabelMap
-from tfstream.pack.images import ImageFacts
-from tfstream.pack.validate import check
+from tfstream.packing.images import ImageFacts
+from tfstream.packing.validate import check
 from tfstream.v1.annotated_image_pb2 import AnnotatedImage, Box, Object, Polygon
 
 
