@@ -48,13 +48,9 @@ def main() -> None:
         ),
     }
 
-    def epoch(ds: tf.data.Dataset) -> int:
-        for _ in ds.batch(64).prefetch(2):
-            pass
-        return len(data)
-
+    batched = {name: ds.batch(64).prefetch(2) for name, ds in candidates.items()}
     rates = rounds.measure(
-        {name: (lambda ds=ds: epoch(ds)) for name, ds in candidates.items()}, arguments.rounds
+        batched, arguments.rounds, lambda batch: tf.nest.flatten(batch)[0].shape[0]
     )
     print(f"{rounds.machine()}; {len(data)} records; {arguments.rounds} interleaved rounds")
     rounds.report(rates, against="TFRecordDataset, sequential", unit="records/s")

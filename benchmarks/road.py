@@ -109,15 +109,7 @@ def main() -> None:
         "ceiling: decode and resize from RAM": ceiling(data, spec),
     }
 
-    def epoch(ds: tf.data.Dataset) -> int:
-        images_seen = 0
-        for batch, _ in ds:
-            images_seen += batch.shape[0]
-        return images_seen
-
-    rates = rounds.measure(
-        {name: (lambda ds=ds: epoch(ds)) for name, ds in candidates.items()}, arguments.rounds
-    )
+    rates = rounds.measure(candidates, arguments.rounds, lambda element: element[0].shape[0])
     print(f"{rounds.machine()}; {len(data)} images; {arguments.rounds} interleaved rounds")
     for against in ("hand-written tf.data", "ceiling: decode and resize from RAM"):
         rounds.report(rates, against=against, unit="images/s")

@@ -11,6 +11,10 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def machine() -> str:
@@ -23,21 +27,27 @@ def machine() -> str:
     )
 
 
-def measure(candidates: dict[str, Callable[[], int]], rounds: int) -> dict[str, list[float]]:
+def measure(
+    candidates: dict[str, tf.data.Dataset], rounds: int, size: Callable[[Any], int]
+) -> dict[str, list[float]]:
     """Items a second of each candidate in each round, after one round that does not count.
 
     Args:
-        candidates: By name, functions that do the work and return how many items it was.
+        candidates: By name, a dataset that is iterated to its end.
         rounds: Rounds that count.
+        size: How many items an element holds.
     """
     rates: dict[str, list[float]] = {name: [] for name in candidates}
     for number in range(rounds + 1):
-        for name, work in candidates.items():
+        for name, ds in candidates.items():
             begin = time.perf_counter()
-            items = work()
-            rate = items / (time.perf_counter() - begin)
+            iterator = iter(ds)
+            items = sum(map(size, iterator))
+            seconds = time.perf_counter() - begin
+            # Not timed: under tf.data's autotuning, freeing an iterator may wait for seconds.
+            del iterator
             if number:
-                rates[name].append(rate)
+                rates[name].append(items / seconds)
     return rates
 
 

@@ -291,6 +291,13 @@ def build(
         ds = ds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     elif not skip_corrupt:
         ds = ds.apply(tf.data.experimental.assert_cardinality(share.steps * epochs))
+    return StreamDataset(
+        ds.with_options(_options()).prefetch(2), stream=stream, steps_per_epoch=share.steps
+    )
+
+
+def _options() -> tf.data.Options:
+    """How tf.data runs a stream."""
     options = tf.data.Options()
     options.deterministic = True
     # The stream knows its share of the world: nobody else may shard it again.
@@ -298,5 +305,7 @@ def build(
     # Rewriting the graph copies all that it captures, the table of the selection too: 16 bytes a
     # record more. What the default rewrites would do, this graph does by itself.
     options.experimental_optimization.apply_default_optimizations = False
-    ds = ds.with_options(options).prefetch(tf.data.AUTOTUNE)
-    return StreamDataset(ds, stream=stream, steps_per_epoch=share.steps)
+    # AUTOTUNE then means the cores, which is right for a pipeline that only computes. The tuning
+    # thread would have the end of an epoch wait for its next turn: up to seconds, at times.
+    options.autotune.enabled = False
+    return options
