@@ -1,6 +1,6 @@
 """The map stage alone: encoded images that lie in RAM -> batches of 224x224 uint8.
 
-    python benchmarks/images.py [--small DIR] [--large DIR] [--rounds 7] [--autotune]
+    python benchmarks/images.py [--small DIR] [--large DIR] [--rounds 7]
 
 Each part runs the candidates in turn, round after round (see rounds.py):
 
@@ -40,6 +40,7 @@ from tfstream.images import ImageSpec
 SIZE = (224, 224)
 BATCH = 64
 USUAL = "decode_jpeg, tf.image.resize"
+AVERAGED = "decode_jpeg, tf.image.resize(antialias)"
 ALONE = "decode_jpeg alone"
 
 
@@ -93,6 +94,12 @@ def usual(encoded: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.image.resize(image, SIZE), tf.uint8)
 
 
+def averaged(encoded: tf.Tensor) -> tf.Tensor:
+    """The same by somebody who minds aliasing."""
+    image = tf.io.decode_jpeg(encoded, channels=3)
+    return tf.cast(tf.round(tf.image.resize(image, SIZE, antialias=True)), tf.uint8)
+
+
 def decoded_only(encoded: tf.Tensor) -> tf.Tensor:
     """What no resampling can be faster than."""
     return tf.io.decode_jpeg(encoded, channels=3)[:1, :1]
@@ -111,59 +118,34 @@ def ours(spec: ImageSpec, largest: tuple[int, int]) -> Callable[..., tf.Tensor]:
     return render
 
 
-def compare(data: list[bytes], specs: dict[str, ImageSpec], *, count: int, autotune: bool) -> None:
-    """Prints the rates of ours and of the usual, and the CPU time that an image takes."""
-    cpu: dict[str, list[float]] = {}
-    work = pipelines(data, specs, cpu=cpu, autotune=autotune)
-    rates = rounds.measure(work, count)
-    rounds.report(rates, against=USUAL, unit="images/s")
-    print(f"{'':44}{'CPU µs':>12}{'min–max':>18}{'÷ ' + USUAL:>40}")
-    for name, took in cpu.items():
-        took, base = took[1:], cpu[USUAL][1:]  # the first round does not count
-        ratio = np.median([a / b for a, b in zip(took, base, strict=True)])
-        spread = f"{min(took):,.0f}–{max(took):,.0f}"
-        print(f"{name:44}{np.median(took):12,.0f}{spread:>18}{ratio:40.2f}")
-
-
-def pipelines(
-    data: list[bytes], specs: dict[str, ImageSpec], *, cpu: dict[str, list[float]], autotune: bool
-) -> dict[str, Callable[[], int]]:
-    """What takes turns: each decodes all the pictures and returns how many they are."""
+def compare(
+    data: list[bytes],
+    specs: dict[str, ImageSpec],
+    others: dict[str, Callable[..., tf.Tensor]],
+    *,
+    count: int,
+) -> None:
+    """Prints the rates of ours and of others, and the CPU time that an image takes."""
     sizes = np.array([Image.open(io.BytesIO(d)).size[::-1] for d in data], np.int32)
     height, width = tf.constant(sizes[:, 0]), tf.constant(sizes[:, 1])
     # Enough for seconds, not fractions of them.
     repeats = max(1, int(5e8 / (len(data) * sizes.prod(axis=1).mean())))
 
-    # AUTOTUNE finds its number of threads anew in each round, and not always the same.
-    calls = tf.data.AUTOTUNE if autotune else os.cpu_count()
-
-    def work(
-        name: str, ds: tf.data.Dataset, function: Callable[..., tf.Tensor]
-    ) -> Callable[[], int]:
-        ds = ds.repeat(repeats).map(function, num_parallel_calls=calls)
-        ds = ds.batch(BATCH).prefetch(2)
-        cpu[name] = []
-
-        def run() -> int:
-            begin = time.process_time()
-            for _ in ds:
-                pass
-            n = repeats * len(data)
-            cpu[name].append((time.process_time() - begin) / n * 1e6)
-            return n
-
-        return run
+    def pipeline(ds: tf.data.Dataset, function: Callable[..., tf.Tensor]) -> tf.data.Dataset:
+        # Not AUTOTUNE: it finds its number of threads anew each time, and not always the same.
+        ds = ds.repeat(repeats).map(function, num_parallel_calls=os.cpu_count())
+        return ds.batch(BATCH).prefetch(2)
 
     plain = tf.data.Dataset.from_tensor_slices(data)
-    out = {USUAL: work(USUAL, plain, usual)}
+    candidates = {name: pipeline(plain, function) for name, function in others.items()}
     for name, spec in specs.items():
         draws = tf.random.stateless_uniform([len(data), spec.draws], [1, 2])
         view = images.plan(spec, height, width, draws)
         samples = tf.data.Dataset.from_tensor_slices((data, height, width, *view))
         largest = (int(sizes[:, 0].max()), int(sizes[:, 1].max()))
-        out[name] = work(name, samples, ours(spec, largest))
-    out[ALONE] = work(ALONE, plain, decoded_only)
-    return out
+        candidates[name] = pipeline(samples, ours(spec, largest))
+    results = rounds.measure(candidates, count, lambda batch: batch.shape[0])
+    rounds.report(results, against=USUAL, unit="images/s")
 
 
 def resampling(count: int) -> None:
@@ -241,6 +223,7 @@ def quality(data: list[bytes], specs: dict[str, ImageSpec]) -> None:
 
     references = [box_average(d) for d in data]
     show(USUAL, usual)
+    show(AVERAGED, averaged)
     for name, spec in specs.items():
 
         def draw(encoded: bytes, spec: ImageSpec = spec) -> tf.Tensor:
@@ -261,9 +244,6 @@ def main() -> None:
     parser.add_argument("--small", type=Path, help="JPEGs of about 500x375")
     parser.add_argument("--large", type=Path, help="JPEGs of about 2000x1500")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument(
-        "--autotune", action="store_true", help="let tf.data choose how many threads decode"
-    )
     arguments = parser.parse_args()
     print(rounds.machine())
     resampling(arguments.rounds)
@@ -275,7 +255,7 @@ def main() -> None:
         "tfstream, antialias=True": ImageSpec(SIZE, antialias=True),
         "tfstream, random_crop and flip": ImageSpec(SIZE, mode="random_crop", flip=True),
     }
-    compare(data, specs, count=arguments.rounds, autotune=arguments.autotune)
+    compare(data, specs, {USUAL: usual, ALONE: decoded_only}, count=arguments.rounds)
 
     data = read(arguments.large) if arguments.large else made(16, 2000, 1500)
     print(f"\n{len(data)} large pictures, {np.mean([*map(len, data)]) / 1000:.0f} KB each")
@@ -283,7 +263,8 @@ def main() -> None:
         "tfstream, as it is by default": ImageSpec(SIZE),
         "tfstream, antialias=False": ImageSpec(SIZE, antialias=False),
     }
-    compare(data, specs, count=arguments.rounds, autotune=arguments.autotune)
+    others = {USUAL: usual, AVERAGED: averaged, ALONE: decoded_only}
+    compare(data, specs, others, count=arguments.rounds)
     quality(data, specs)
 
 

@@ -49,11 +49,11 @@ def main() -> None:
     }
 
     batched = {name: ds.batch(64).prefetch(2) for name, ds in candidates.items()}
-    rates = rounds.measure(
+    results = rounds.measure(
         batched, arguments.rounds, lambda batch: tf.nest.flatten(batch)[0].shape[0]
     )
     print(f"{rounds.machine()}; {len(data)} records; {arguments.rounds} interleaved rounds")
-    rounds.report(rates, against="TFRecordDataset, sequential", unit="records/s")
+    rounds.report(results, against="TFRecordDataset, sequential", unit="records/s")
 
 
 if __name__ == "__main__":

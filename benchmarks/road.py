@@ -109,10 +109,10 @@ def main() -> None:
         "ceiling: decode and resize from RAM": ceiling(data, spec),
     }
 
-    rates = rounds.measure(candidates, arguments.rounds, lambda element: element[0].shape[0])
+    results = rounds.measure(candidates, arguments.rounds, lambda element: element[0].shape[0])
     print(f"{rounds.machine()}; {len(data)} images; {arguments.rounds} interleaved rounds")
     for against in ("hand-written tf.data", "ceiling: decode and resize from RAM"):
-        rounds.report(rates, against=against, unit="images/s")
+        rounds.report(results, against=against, unit="images/s")
 
 
 if __name__ == "__main__":

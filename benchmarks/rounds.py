@@ -6,6 +6,7 @@ printed is the median of each and its ratio to the others, round by round.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 import statistics
@@ -27,34 +28,50 @@ def machine() -> str:
     )
 
 
+@dataclasses.dataclass
+class Rounds:
+    """What a candidate did, round by round."""
+
+    rates: list[float] = dataclasses.field(default_factory=list)  # items a second
+    cpu: list[float] = dataclasses.field(default_factory=list)  # µs of CPU an item, all threads
+
+
 def measure(
     candidates: dict[str, tf.data.Dataset], rounds: int, size: Callable[[Any], int]
-) -> dict[str, list[float]]:
-    """Items a second of each candidate in each round, after one round that does not count.
+) -> dict[str, Rounds]:
+    """Iterates each candidate to its end in each round, after one round that does not count.
 
     Args:
-        candidates: By name, a dataset that is iterated to its end.
+        candidates: By name.
         rounds: Rounds that count.
         size: How many items an element holds.
     """
-    rates: dict[str, list[float]] = {name: [] for name in candidates}
+    out = {name: Rounds() for name in candidates}
     for number in range(rounds + 1):
         for name, ds in candidates.items():
-            begin = time.perf_counter()
+            cpu, begin = time.process_time(), time.perf_counter()
             iterator = iter(ds)
             items = sum(map(size, iterator))
             seconds = time.perf_counter() - begin
+            cpu = time.process_time() - cpu
             # Not timed: under tf.data's autotuning, freeing an iterator may wait for seconds.
             del iterator
             if number:
-                rates[name].append(items / seconds)
-    return rates
+                out[name].rates.append(items / seconds)
+                out[name].cpu.append(cpu / items * 1e6)
+    return out
 
 
-def report(rates: dict[str, list[float]], *, against: str, unit: str) -> None:
-    """Prints a table: median, spread, and the median ratio to one of the candidates."""
-    print(f"{'':44}{unit:>12}{'min–max':>18}{'÷ ' + against:>24}")
-    for name, mine in rates.items():
-        ratio = statistics.median(a / b for a, b in zip(mine, rates[against], strict=True))
+def report(results: dict[str, Rounds], *, against: str, unit: str) -> None:
+    """Prints medians, spreads, and the median ratios to one of the candidates, round by round."""
+
+    def line(mine: list[float], theirs: list[float]) -> str:
+        ratio = statistics.median(a / b for a, b in zip(mine, theirs, strict=True))
         spread = f"{min(mine):,.0f}–{max(mine):,.0f}"
-        print(f"{name:44}{statistics.median(mine):12,.0f}{spread:>18}{ratio:24.2f}")
+        return f"{statistics.median(mine):10,.0f}{spread:>16}{ratio:7.2f}"
+
+    print(f"÷ {against}")
+    print(f"{'':46}{unit:>10}{'min–max':>16}{'÷':>7}  {'CPU µs':>10}{'min–max':>16}{'÷':>7}")
+    base = results[against]
+    for name, mine in results.items():
+        print(f"{name:46}{line(mine.rates, base.rates)}  {line(mine.cpu, base.cpu)}")
