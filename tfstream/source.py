@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Chunk", "Source"]
 
-# Records read by one call of the kernel. Alone, a reader reads larger chunks;
-# interleaved with others, smaller ones, for all of them are in memory at once.
-_CHUNK_ALONE = 32
-_CHUNK_INTERLEAVED = 8
+# What one call of the kernel reads. Larger chunks save calls and wake-ups; but each of the
+# interleaved readers has two of them in memory.
+_CHUNK_RECORDS = 32
+_CHUNK_BYTES = 2 << 20  # 2 MiB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Source:
         index, count = self.share.world
         samples = self.share.samples
         readers = self.share.readers(self.order.lanes)
-        chunk = _CHUNK_ALONE if readers == 1 else _CHUNK_INTERLEAVED
+        chunk = chunk_records(self.table)
 
         @tf.autograph.experimental.do_not_convert
         def read(first: tf.Tensor, end: tf.Tensor, epoch: tf.Tensor) -> Any:
@@ -120,6 +120,12 @@ class Source:
             )
 
         return epoch_of
+
+
+def chunk_records(table: RecordTable) -> int:
+    """How many records a reader reads at a time: fewer where they are large."""
+    mean = int(table.lengths.mean()) if len(table) else 1
+    return max(2, min(_CHUNK_RECORDS, _CHUNK_BYTES // max(1, mean)))
 
 
 def _tensor(array: npt.NDArray[Any]) -> tf.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
@@ -259,6 +260,9 @@ def build(
     singly = elements.spec is not None or elements.boxes is not None or skip_corrupt
     samples = source.epochs(parse if singly else lambda chunk: finish(parse(chunk)))
 
+    # Twice the cores and more are under way, so that none waits while a batch is put together.
+    calls = max(16, 2 * (os.cpu_count() or 1))
+
     # What follows is graph code already: nothing for AutoGraph to rewrite.
     @tf.autograph.experimental.do_not_convert
     def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -266,9 +270,9 @@ def build(
         if skip_corrupt:
             ds = ds.filter(lambda row: row["sound"])
         if singly:
-            ds = ds.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            ds = ds.map(finish, num_parallel_calls=calls, deterministic=True)
         if transform is not None:
-            ds = ds.map(transform, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            ds = ds.map(transform, num_parallel_calls=calls, deterministic=True)
         if share.batch_size is None:
             return ds
         if elements.boxes == "ragged":
@@ -305,7 +309,7 @@ def _options() -> tf.data.Options:
     # Rewriting the graph copies all that it captures, the table of the selection too: 16 bytes a
     # record more. What the default rewrites would do, this graph does by itself.
     options.experimental_optimization.apply_default_optimizations = False
-    # AUTOTUNE then means the cores, which is right for a pipeline that only computes. The tuning
-    # thread would have the end of an epoch wait for its next turn: up to seconds, at times.
+    # There is nothing to tune in a pipeline that only computes, and the tuning thread would have
+    # the end of an epoch wait for its next turn: for seconds, at times.
     options.autotune.enabled = False
     return options
