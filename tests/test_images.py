@@ -380,6 +380,21 @@ def test_branches_for_reduced_decoding_are_left_out_where_no_picture_is_that_lar
     assert "Case" in operations((448, 448))
 
 
+def test_a_random_crop_has_at_least_the_share_of_the_picture_that_was_asked_for():
+    spec = ImageSpec((8, 8), mode="random_crop", area=(0.5, 0.9))
+    draws = np.random.default_rng(0).random((500, 4), np.float32)
+    view = images.plan(spec, np.full(500, 300), np.full(500, 400), draws)
+    share = (view.window[:, 2] * view.window[:, 3]).numpy() / (300 * 400)
+    assert 0.495 < share.min() < 0.52
+    assert 0.88 < share.max() < 0.905
+
+
+@pytest.mark.parametrize("area", [(0, 1), (0.5, 0.4), (0.5, 1.1), 0.5, (0.1, 0.2, 0.3)])
+def test_an_area_that_is_no_range_of_shares_is_refused(area):
+    with pytest.raises(InvalidArgumentError, match="area must be the least and the greatest"):
+        ImageSpec((8, 8), mode="random_crop", area=area)
+
+
 @pytest.mark.parametrize("mode", ["resize", "random_crop"])
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
 @pytest.mark.parametrize("size", [(100, 120), (80, 120), (120, 90)])

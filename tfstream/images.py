@@ -63,14 +63,17 @@ class ImageSpec:
             `size`, as `tf.image.resize_with_crop_or_pad`.
             "center_crop": the largest window in its middle that has the shape of
             `size`, resized.
-            "random_crop": a random window of 8 to 100 % of its area, its width
-            3/4 to 4/3 of its height, resized.
+            "random_crop": a random window, its share of the area within `area` and
+            its width 3/4 to 4/3 of its height, resized.
         dtype: "uint8" (0 to 255), "float16", "bfloat16" or "float32".
         normalize: For the float dtypes. None: 0 to 255. "unit": 0 to 1.
             "imagenet": (unit - mean) / deviation with ImageNet's channels.
             "standardize": each image to mean 0 and deviation 1, as
             `tf.image.per_image_standardization`.
         flip: Mirror every second image, at random, left to right.
+        area: For "random_crop": the least and the greatest share of the picture's area
+            that a window may have. Small windows often miss the object that gives the
+            image its label.
         antialias: How pictures are reduced. False: bilinear, the pixels of
             `tf.image.resize`. True: each pixel averages what it covers, the pixels of
             `tf.image.resize(antialias=True)`. None: averaged where a window has at
@@ -89,6 +92,7 @@ class ImageSpec:
     dtype: Literal["uint8", "float16", "bfloat16", "float32"] = "uint8"
     normalize: Literal["unit", "standardize", "imagenet"] | None = None
     flip: bool = False
+    area: tuple[float, float] = CROP_AREA
     antialias: bool | None = None
 
     def __post_init__(self) -> None:
@@ -113,6 +117,13 @@ class ImageSpec:
             if not any(type(value) is type(k) and value == k for k in known):
                 names = ", ".join(map(repr, known))
                 raise InvalidArgumentError(f"{name} must be one of {names} (got {value!r})")
+        shares = self.area if isinstance(self.area, tuple | list) else ()
+        if len(shares) != 2 or not 0 < shares[0] <= shares[1] <= 1:
+            raise InvalidArgumentError(
+                "area must be the least and the greatest share of a picture, such as "
+                f"(0.08, 1.0) (got {self.area!r})"
+            )
+        object.__setattr__(self, "area", (float(shares[0]), float(shares[1])))
         if self.normalize is not None and self.dtype == "uint8":
             raise InvalidArgumentError(
                 f"normalize={self.normalize!r} needs a float dtype: add dtype='float32' "
@@ -167,7 +178,7 @@ def plan(spec: ImageSpec, height: tf.Tensor, width: tf.Tensor, draws: tf.Tensor)
     height, width = tf.cast(height, tf.int32), tf.cast(width, tf.int32)
     out_height, out_width = spec.size
     if spec.mode == "random_crop":
-        rows, columns = _random_extent(height, width, draws[..., 0], draws[..., 1])
+        rows, columns = _random_extent(height, width, spec.area, draws[..., 0], draws[..., 1])
         top = _random_place(height - rows, draws[..., 2])
         left = _random_place(width - columns, draws[..., 3])
     else:
@@ -207,11 +218,15 @@ def _central_extent(
 
 
 def _random_extent(
-    height: tf.Tensor, width: tf.Tensor, area_draw: tf.Tensor, aspect_draw: tf.Tensor
+    height: tf.Tensor,
+    width: tf.Tensor,
+    shares: tuple[float, float],
+    area_draw: tf.Tensor,
+    aspect_draw: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Height and width of a random window; it always fits, so nothing is tried again.
 
-    Its share of the area is uniform up to the largest that fits with an allowed
+    Its share of the area is uniform within `shares`, up to the largest that fits with an allowed
     aspect, and the logarithm of its aspect uniform among those that fit with the
     area. Double precision makes the result the same on every processor.
     """
@@ -222,8 +237,8 @@ def _random_extent(
     shape = tf.math.log(w / h)  # of the picture
     # A window of share s and log aspect a fits where log(s) <= -|a - shape|.
     most = tf.exp(tf.minimum(tf.minimum(widest - shape, shape - narrowest), 0.0))
-    most = tf.minimum(tf.cast(CROP_AREA[1], tf.float64), most)
-    least = tf.minimum(tf.cast(CROP_AREA[0], tf.float64), most)
+    most = tf.minimum(tf.cast(shares[1], tf.float64), most)
+    least = tf.minimum(tf.cast(shares[0], tf.float64), most)
     share = least + (most - least) * tf.cast(area_draw, tf.float64)
     low = tf.maximum(tf.cast(narrowest, tf.float64), shape + tf.math.log(share))
     high = tf.minimum(tf.cast(widest, tf.float64), shape - tf.math.log(share))
