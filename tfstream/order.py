@@ -235,4 +235,4 @@ class Share:
         One a lane where the epoch is long enough for that to pay (starting a
         reader costs a few milliseconds); the order does not depend on it.
         """
-        return min(lanes // math.gcd(lanes, self.world[1]), max(1, self.samples // 4096))
+        return min(lanes // math.gcd(lanes, self.world[1]), max(1, self.samples // 1024))

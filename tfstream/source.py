@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Chunk", "Source"]
 
-# What one call of the kernel reads. Larger chunks save calls and wake-ups; but each of the
-# interleaved readers has two of them in memory.
+# What one call of the kernel reads: many records save calls and wake-ups; but each of the
+# interleaved readers has two chunks in memory.
 _CHUNK_RECORDS = 32
-_CHUNK_BYTES = 2 << 20  # 2 MiB
+_BYTES_IN_FLIGHT = 32 << 20  # 32 MiB, over all readers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Source:
         index, count = self.share.world
         samples = self.share.samples
         readers = self.share.readers(self.order.lanes)
-        chunk = chunk_records(self.table)
+        chunk = chunk_records(self.table, readers)
 
         @tf.autograph.experimental.do_not_convert
         def read(first: tf.Tensor, end: tf.Tensor, epoch: tf.Tensor) -> Any:
@@ -122,10 +122,10 @@ class Source:
         return epoch_of
 
 
-def chunk_records(table: RecordTable) -> int:
-    """How many records a reader reads at a time: fewer where they are large."""
-    mean = int(table.lengths.mean()) if len(table) else 1
-    return max(2, min(_CHUNK_RECORDS, _CHUNK_BYTES // max(1, mean)))
+def chunk_records(table: RecordTable, readers: int) -> int:
+    """How many records each of the readers reads at a time: fewer where they are large."""
+    mean = max(1, int(table.lengths.mean())) if len(table) else 1
+    return max(2, min(_CHUNK_RECORDS, _BYTES_IN_FLIGHT // (2 * readers * mean)))
 
 
 def _tensor(array: npt.NDArray[Any]) -> tf.Tensor:
