@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 __all__ = [
+    "AccessDeniedError",
     "AnnotationError",
+    "CacheError",
     "CorruptRecordError",
     "DatasetExistsError",
     "DatasetNotFoundError",
@@ -11,9 +13,13 @@ __all__ = [
     "ManifestError",
     "MissingImageError",
     "NoSuchKeyError",
+    "ObjectChangedError",
+    "ObjectExistsError",
+    "ObjectNotFoundError",
     "PackError",
     "StorageError",
     "TfstreamError",
+    "TransientError",
     "UnknownLabelError",
 ]
 
@@ -55,6 +61,38 @@ class PackError(TfstreamError, RuntimeError):
 
 class StorageError(TfstreamError, OSError):
     """Reading or writing failed: no space left, no permission, a device error."""
+
+
+class AccessDeniedError(StorageError, PermissionError):
+    """A bucket or object may not be read or written with the credentials there are."""
+
+
+class ObjectNotFoundError(StorageError, FileNotFoundError):
+    """A bucket or object does not exist."""
+
+
+class ObjectExistsError(StorageError, FileExistsError):
+    """There is an object of that name already; it was left as it was."""
+
+
+class ObjectChangedError(StorageError):
+    """An object was overwritten or deleted after it was first read."""
+
+
+class TransientError(StorageError):
+    """A fault that may be gone at the next try: what a retry catches.
+
+    Attributes:
+        retry_after: Seconds that the server asks to wait; None: it does not say.
+        stalled: Seconds in which no byte came, where that was the fault; else 0.
+    """
+
+    retry_after: float | None = None
+    stalled: float = 0.0
+
+
+class CacheError(StorageError):
+    """The cache directory cannot be used as asked for."""
 
 
 class CorruptRecordError(TfstreamError, OSError):
