@@ -3,6 +3,7 @@
 
 __attribute__((constructor)) static void RegisterAll() {
   tfstream::RegisterReadRecords();
+  tfstream::RegisterFetchRecords();
   tfstream::RegisterEpochOrder();
   tfstream::RegisterCountIteration();
   tfstream::RegisterResample();

@@ -196,6 +196,7 @@ inline void RegisterOp(const char* name, std::initializer_list<const char*> inpu
 
 // Each kernel's file defines one of these; module.cc calls them all.
 void RegisterReadRecords();
+void RegisterFetchRecords();
 void RegisterEpochOrder();
 void RegisterCountIteration();
 void RegisterResample();

@@ -1,14 +1,9 @@
 // TfstreamReadRecords: the framed records at given places of TFRecord files.
 //
-// Records that lie close together in a file are read by one system call,
-// straight into the strings that leave the kernel; both checksums of every
-// record are checked. Nothing in a file or an index is trusted: no length
-// leads to an allocation larger than the file it points into.
+// The files are local ones; how they are read is in frames.h.
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,32 +14,13 @@
 #include <unordered_map>
 #include <vector>
 
-#include "crc32c.h"
-#include "op.h"
+#include "frames.h"
 
 namespace tfstream {
 
-// What a stream has read in this process, by stream number.
-struct ReadCounters {
-  std::atomic<int64_t> records{0}, bytes{0}, requests{0}, corrupt{0};
-};
-
 namespace {
 
-constexpr int64_t kHeader = 12;          // bytes: u64 length, u32 its checksum
-constexpr int64_t kFooter = 4;           // bytes: u32 checksum of the payload
-constexpr int64_t kMaxGap = 16 << 10;    // bytes read and thrown away rather than skipped
-constexpr int kMaxVectors = 1000;        // below IOV_MAX
 constexpr size_t kMaxOpenFiles = 128;
-
-std::mutex counters_mutex;
-std::shared_ptr<ReadCounters> CountersOf(int64_t stream) {
-  static auto* all = new std::unordered_map<int64_t, std::shared_ptr<ReadCounters>>();
-  std::lock_guard<std::mutex> lock(counters_mutex);
-  auto& counters = (*all)[stream];
-  if (counters == nullptr) counters = std::make_shared<ReadCounters>();
-  return counters;
-}
 
 // Set by Python: writes the key of the record at (path, offset) to `out`, at
 // most `capacity` bytes with the final 0; false when it is not known.
@@ -121,65 +97,6 @@ OpenFiles& Files() {
   return *files;
 }
 
-struct Request {
-  int64_t number;  // place in the output
-  int32_t file;
-  int64_t offset, length;  // of the frame, in bytes
-  uint8_t head[kHeader];
-  uint8_t foot[kFooter];
-  char* payload = nullptr;
-
-  int64_t end() const { return offset + length; }
-  int64_t payload_bytes() const { return length - kHeader - kFooter; }
-};
-
-uint32_t Load32(const uint8_t* p) {
-  uint32_t v;
-  memcpy(&v, p, 4);
-  return v;
-}
-
-// Empty when the frame is sound, otherwise what is wrong with it.
-std::string Flaw(const Request& r) {
-  uint64_t stated;
-  memcpy(&stated, r.head, 8);
-  if (MaskedCrc32c(r.head, 8) != Load32(r.head + 8))
-    return "the checksum of its length does not match";
-  if (stated != static_cast<uint64_t>(r.payload_bytes()))
-    return Format("its length is %llu bytes, where the index says %lld",
-                  (unsigned long long)stated, (long long)r.payload_bytes());
-  const uint32_t stored = Load32(r.foot), found = MaskedCrc32c(r.payload, r.payload_bytes());
-  if (stored != found)
-    return Format("the checksum of its bytes does not match (stored %08x, computed %08x)", stored,
-                  found);
-  return "";
-}
-
-// Fills the vectors from the file. Returns the bytes read: fewer than wanted
-// at the end of the file; -1 and errno on failure.
-int64_t ReadAll(int fd, std::vector<iovec>* vectors, int64_t offset) {
-  int64_t total = 0;
-  iovec* next = vectors->data();
-  int left = static_cast<int>(vectors->size());
-  while (left > 0) {
-    const ssize_t n = preadv(fd, next, left, offset + total);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return -1;
-    if (n == 0) return total;
-    total += n;
-    size_t skip = static_cast<size_t>(n);
-    while (left > 0 && skip >= next->iov_len) {
-      skip -= next->iov_len;
-      ++next, --left;
-    }
-    if (left > 0) {
-      next->iov_base = static_cast<char*>(next->iov_base) + skip;
-      next->iov_len -= skip;
-    }
-  }
-  return total;
-}
-
 class ReadRecordsKernel {
  public:
   ReadRecordsKernel(TF_OpKernelConstruction* construction, Status* status) {
@@ -212,9 +129,9 @@ class ReadRecordsKernel {
                          (long long)n, (long long)inputs[2].size(), (long long)inputs[3].size()));
       return;
     }
-    std::vector<Request> requests(n);
+    std::vector<Frame> frames(n);
     for (int64_t i = 0; i < n; ++i) {
-      Request& r = requests[i];
+      Frame& r = frames[i];
       r.number = i;
       r.file = inputs[1].data<int32_t>()[i];
       r.offset = inputs[2].data<int64_t>()[i];
@@ -226,7 +143,7 @@ class ReadRecordsKernel {
         return;
       }
     }
-    std::sort(requests.begin(), requests.end(), [](const Request& a, const Request& b) {
+    std::sort(frames.begin(), frames.end(), [](const Frame& a, const Frame& b) {
       return a.file != b.file ? a.file < b.file : a.offset < b.offset;
     });
 
@@ -237,22 +154,23 @@ class ReadRecordsKernel {
     if (!status->ok()) return;
     if (n > 0) memset(sound.data<uint8_t>(), 0, n);
 
-    for (size_t begin = 0; begin < requests.size();) {
+    const Output output{records.data<uint8_t>(), sound.data<uint8_t>()};
+    for (size_t begin = 0; begin < frames.size();) {
       size_t end = begin;
-      while (end < requests.size() && requests[end].file == requests[begin].file) ++end;
+      while (end < frames.size() && frames[end].file == frames[begin].file) ++end;
       const std::string path = StringElement::Read(
-          inputs[0].data<uint8_t>() + requests[begin].file * StringElement::kBytes);
-      ReadFile(path, &requests[begin], &requests[end - 1] + 1, records, sound, status);
+          inputs[0].data<uint8_t>() + frames[begin].file * StringElement::kBytes);
+      ReadFile(path, &frames[begin], &frames[end - 1] + 1, output, status);
       if (!status->ok()) return;
       begin = end;
     }
   }
 
  private:
-  // All requests in one file, in the order of their offsets.
-  void ReadFile(const std::string& path, Request* begin, Request* end, const Tensor& records,
-                const Tensor& sound, Status* status) const {
-    int64_t size = 0;
+  // All frames of one file, in the order of their offsets.
+  void ReadFile(const std::string& path, Frame* begin, Frame* end, const Output& output,
+                Status* status) const {
+    int64_t size = 0, where = 0;
     const std::shared_ptr<File> file = Files().Open(path, &size);
     if (file == nullptr) {
       const int error = errno;
@@ -261,73 +179,19 @@ class ReadRecordsKernel {
                   Format("tfstream: cannot open %s: %s", path.c_str(), strerror(error)));
       return;
     }
-    std::vector<iovec> vectors;
-    std::vector<Request*> run;
-    static thread_local std::vector<char> gap(kMaxGap);
-    for (Request* r = begin; r != end;) {
-      vectors.clear();
-      run.clear();
-      const int64_t start = r->offset;
-      int64_t at = start;
-      for (; r != end && vectors.size() + 4 <= kMaxVectors; ++r) {
-        if (r->length < kHeader + kFooter || r->offset < 0 || r->offset > size - r->length) {
-          Bad(path, *r,
-              Format("the index places it at %lld bytes from byte %lld, in a file of %lld bytes",
-                     (long long)r->length, (long long)r->offset, (long long)size),
-              status);
-          if (!status->ok()) return;
-          if (run.empty()) {
-            ++r;
-            break;
-          }
-          continue;
-        }
-        const int64_t distance = r->offset - at;
-        if (!run.empty() && (distance < 0 || distance > kMaxGap)) break;
-        r->payload = StringElement::Allocate(
-            records.data<uint8_t>() + r->number * StringElement::kBytes, r->payload_bytes());
-        if (r->payload == nullptr) {
-          status->Set(TF_RESOURCE_EXHAUSTED,
-                      Format("tfstream: no memory for the %lld bytes of the record at byte %lld of %s",
-                             (long long)r->length, (long long)r->offset, path.c_str()));
-          return;
-        }
-        if (!run.empty() && distance > 0)
-          vectors.push_back({gap.data(), static_cast<size_t>(distance)});
-        vectors.push_back({r->head, kHeader});
-        if (r->payload_bytes() > 0)
-          vectors.push_back({r->payload, static_cast<size_t>(r->payload_bytes())});
-        vectors.push_back({r->foot, kFooter});
-        run.push_back(r);
-        at = r->end();
-      }
-      if (run.empty()) continue;
-      const int64_t first = run.front()->offset;
-      const int64_t read = ReadAll(file->fd(), &vectors, first);
-      if (read < 0) {
-        const int error = errno;
-        status->Set(TF_UNAVAILABLE, Format("tfstream: cannot read %s at byte %lld: %s", path.c_str(),
-                                           (long long)first, strerror(error)));
-        return;
-      }
-      counters_->requests += 1;
-      counters_->bytes += read;
-      for (Request* q : run) {
-        const std::string flaw =
-            q->end() - first > read ? "the file ends inside it" : Flaw(*q);
-        if (flaw.empty()) {
-          sound.data<uint8_t>()[q->number] = 1;
-          counters_->records += 1;
-          continue;
-        }
-        StringElement::Clear(records.data<uint8_t>() + q->number * StringElement::kBytes);
-        Bad(path, *q, flaw, status);
-        if (!status->ok()) return;
-      }
-    }
+    const int error = ReadFrames(file->fd(), size, begin, end, output, counters_.get(),
+                                 [&](const Frame& frame, const std::string& flaw) {
+                                   Bad(path, frame, flaw, status);
+                                   return status->ok();
+                                 },
+                                 &where);
+    if (error != 0)
+      status->Set(error == ENOMEM ? TF_RESOURCE_EXHAUSTED : TF_UNAVAILABLE,
+                  Format("tfstream: cannot read %s at byte %lld: %s", path.c_str(),
+                         (long long)where, strerror(error)));
   }
 
-  void Bad(const std::string& path, const Request& r, const std::string& flaw,
+  void Bad(const std::string& path, const Frame& r, const std::string& flaw,
            Status* status) const {
     counters_->corrupt += 1;
     char key[512] = "";
