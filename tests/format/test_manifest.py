@@ -39,7 +39,7 @@ def _edit(path: Path, **fields: object) -> None:
 def test_a_version_comes_back_as_it_was_committed(tmp_path: Path) -> None:
     assert manifest.versions(tmp_path) == []
     first = manifest.commit(tmp_path, _manifest(1))
-    assert first == tmp_path / "manifests" / "00000001.json"
+    assert first == str(tmp_path / "manifests" / "00000001.json")
     manifest.commit(tmp_path, _manifest(2, commit="cd"))
     assert manifest.versions(tmp_path) == [1, 2]
     assert manifest.load(tmp_path) == _manifest(2, commit="cd", format_version=1)
@@ -47,14 +47,14 @@ def test_a_version_comes_back_as_it_was_committed(tmp_path: Path) -> None:
 
 
 def test_equal_manifests_give_equal_bytes(tmp_path: Path) -> None:
-    texts = [manifest.commit(tmp_path / name, _manifest()).read_bytes() for name in "ab"]
+    texts = [Path(manifest.commit(tmp_path / name, _manifest())).read_bytes() for name in "ab"]
     assert texts[0] == texts[1]
     assert list(json.loads(texts[0])) == sorted(json.loads(texts[0]))
     assert b"tfstream_version" in texts[0]
 
 
 def test_a_version_is_never_replaced(tmp_path: Path) -> None:
-    path = manifest.commit(tmp_path, _manifest())
+    path = Path(manifest.commit(tmp_path, _manifest()))
     before = path.read_bytes()
     with pytest.raises(errors.DatasetExistsError, match=r"00000001\.json exists.*version 1 first"):
         manifest.commit(tmp_path, _manifest(commit="other"))
@@ -92,14 +92,14 @@ def test_other_files_beside_the_manifests_are_no_versions(tmp_path: Path) -> Non
 
 
 def test_a_newer_format_is_refused_with_its_writer(tmp_path: Path) -> None:
-    path = manifest.commit(tmp_path, _manifest())
+    path = Path(manifest.commit(tmp_path, _manifest()))
     _edit(path, format_version=2, tfstream_version="9.1", splits={"a": "new layout"})
     with pytest.raises(errors.ManifestError, match=r"format version 2.*up to 1.*9\.1.*Upgrade"):
         manifest.load(tmp_path)
 
 
 def test_a_field_that_this_version_does_not_know_is_passed_over(tmp_path: Path) -> None:
-    path = manifest.commit(tmp_path, _manifest())
+    path = Path(manifest.commit(tmp_path, _manifest()))
     _edit(path, licence="CC0")
     assert manifest.load(tmp_path).commit == "ab"
 
@@ -122,7 +122,7 @@ def test_a_field_that_this_version_does_not_know_is_passed_over(tmp_path: Path) 
     ],
 )
 def test_a_damaged_manifest_is_named(tmp_path: Path, text: str, message: str) -> None:
-    path = manifest.commit(tmp_path, _manifest())
+    path = Path(manifest.commit(tmp_path, _manifest()))
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(errors.ManifestError) as caught:
         manifest.load(tmp_path)
@@ -135,7 +135,7 @@ def test_a_damaged_manifest_is_named(tmp_path: Path, text: str, message: str) ->
     ["../x", "shards/../../x", "/etc/passwd", "", "C:/x", "C:\\x", "a\\..\\b", "gs://b/x", "a\0b"],
 )
 def test_a_file_outside_the_dataset_is_refused(tmp_path: Path, file: str) -> None:
-    path = manifest.commit(tmp_path, _manifest())
+    path = Path(manifest.commit(tmp_path, _manifest()))
     for shard in (
         {"path": file, "index_path": "i.parquet"},
         {"path": "s.tfrecord", "index_path": file},
@@ -167,7 +167,7 @@ def test_a_manifest_that_contradicts_itself_is_refused() -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_manifest_that_may_not_be_read_is_named(tmp_path: Path) -> None:
-    path = manifest.commit(tmp_path, _manifest())
+    path = Path(manifest.commit(tmp_path, _manifest()))
     path.chmod(0)
     with pytest.raises(errors.StorageError, match=r"Cannot read .*00000001\.json: Permission"):
         manifest.load(tmp_path)

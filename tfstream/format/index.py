@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from tfstream.storage.directory import Directory
     from tfstream.v1.annotated_image_pb2 import AnnotatedImage
 
 # pyarrow takes a third of a second to import: functions that need it do so.
@@ -32,6 +33,7 @@ __all__ = [
     "read",
     "schema",
     "schema_of",
+    "source",
     "write",
 ]
 
@@ -241,12 +243,34 @@ def _cast(row: Row, name: str, kind: str) -> str | int | float | bool | None:
     )
 
 
-def read(path: str | os.PathLike[str], columns: Iterable[str] | None = None) -> pa.Table:
+def source(directory: Directory, name: str) -> Path | bytes:
+    """What `read` takes for the index of that name in a dataset.
+
+    Args:
+        directory: The dataset's.
+        name: Of the index, relative to it.
+
+    Returns:
+        The path on local disk; the bytes, where the dataset is elsewhere.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
+    return directory.read(name) if directory.path is None else directory.path / name
+
+
+def read(
+    index: str | os.PathLike[str] | bytes,
+    columns: Iterable[str] | None = None,
+    *,
+    name: str | None = None,
+) -> pa.Table:
     """Reads an index.
 
     Args:
-        path: The Parquet file, on local disk.
+        index: The Parquet file's path on local disk, or its bytes.
         columns: Those wanted, in that order; None: all.
+        name: What messages call it; None: the path.
 
     Returns:
         An Arrow table, a row a record in the order of the shard.
@@ -256,38 +280,44 @@ def read(path: str | os.PathLike[str], columns: Iterable[str] | None = None) -> 
         StorageError: It cannot be opened or read.
     """
     wanted = None if columns is None else list(columns)
-    with _open(path, wanted or ()) as file:
+    with _open(index, wanted or (), name) as file:
         table = file.read(columns=wanted)
     # A name with a dot, "a.b", is read along with "a".
     return table if wanted is None else table.select(wanted)
 
 
-def batches(path: str | os.PathLike[str], columns: Iterable[str]) -> Iterator[pa.RecordBatch]:
+def batches(
+    index: str | os.PathLike[str] | bytes, columns: Iterable[str], *, name: str | None = None
+) -> Iterator[pa.RecordBatch]:
     """Reads an index a few rows at a time, so that memory does not grow with it.
 
     Args:
-        path: The Parquet file, on local disk.
+        index: The Parquet file's path on local disk, or its bytes.
         columns: Those wanted.
+        name: What messages call it; None: the path.
 
     Raises:
         CorruptRecordError: It is not a Parquet file, or a column is missing.
         StorageError: It cannot be opened or read.
     """
     wanted = list(columns)
-    with _open(path, wanted) as file:
+    with _open(index, wanted, name) as file:
         yield from file.iter_batches(batch_size=_ROW_GROUP, columns=wanted, use_threads=False)
 
 
 @contextlib.contextmanager
-def _open(path: str | os.PathLike[str], needed: Iterable[str]) -> Iterator[pq.ParquetFile]:
+def _open(
+    index: str | os.PathLike[str] | bytes, needed: Iterable[str], called: str | None
+) -> Iterator[pq.ParquetFile]:
     """Opens an index; what goes wrong in the body is told as what is wrong with the file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = Path(path)
+    in_memory = isinstance(index, bytes)
+    path = called or ("in memory" if in_memory else os.fspath(index))
     try:
         # Not pq.read_table: that takes "a=b" in the path for a column.
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(pa.BufferReader(index) if in_memory else index) as file:
             names = file.schema_arrow.names
             missing = [name for name in needed if name not in names]
             if missing:

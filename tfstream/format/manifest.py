@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 
 from google.protobuf import json_format
 
 from tfstream import errors
 from tfstream.format.label_map import LabelMap
-from tfstream.storage import local
+from tfstream.storage.directory import Directory, as_directory
 from tfstream.v1 import manifest_pb2
 
-__all__ = ["FORMAT_VERSION", "commit", "load", "path_of", "versions"]
+__all__ = ["FORMAT_VERSION", "commit", "load", "name_of", "path_of", "versions"]
 
 # Of the manifest's layout and all it points at; a reader refuses newer ones.
 FORMAT_VERSION = 1
@@ -23,32 +24,40 @@ _DIRECTORY = "manifests"
 _NAME = re.compile(r"(\d{8})\.json")
 
 
-def path_of(root: str | os.PathLike[str], version: int) -> Path:
-    """Where a version's manifest is.
+def name_of(version: int) -> str:
+    """The name of a version's manifest within its dataset.
 
-    >>> path_of("photos", 3).as_posix()
+    >>> name_of(3)
+    'manifests/00000003.json'
+    """
+    return f"{_DIRECTORY}/{version:08d}.json"
+
+
+def path_of(root: Directory | str | os.PathLike[str], version: int) -> str:
+    """The path or URI of a version's manifest.
+
+    >>> path_of("photos", 3)
     'photos/manifests/00000003.json'
     """
-    return Path(root) / _DIRECTORY / f"{version:08d}.json"
+    return as_directory(root).locate(name_of(version))
 
 
-def versions(root: str | os.PathLike[str]) -> list[int]:
+def versions(root: Directory | str | os.PathLike[str]) -> list[int]:
     """The numbers of a dataset's versions, oldest first; none where there is no dataset.
 
     Raises:
+        ObjectNotFoundError: The bucket does not exist.
         StorageError: The directory cannot be read.
     """
-    try:
-        names = os.listdir(Path(root) / _DIRECTORY)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise errors.StorageError(error.errno, f"Cannot read {root}: {error.strerror}.") from error
+    prefix = f"{_DIRECTORY}/"
+    names = (info.name[len(prefix) :] for info in as_directory(root).list(prefix))
     matches = (_NAME.fullmatch(name) for name in names)
     return sorted(int(match[1]) for match in matches if match and int(match[1]) > 0)
 
 
-def load(root: str | os.PathLike[str], version: int | None = None) -> manifest_pb2.Manifest:
+def load(
+    root: Directory | str | os.PathLike[str], version: int | None = None
+) -> manifest_pb2.Manifest:
     """Reads a version's manifest.
 
     Args:
@@ -59,33 +68,44 @@ def load(root: str | os.PathLike[str], version: int | None = None) -> manifest_p
         DatasetNotFoundError: There is no dataset at `root`, or no such version of it.
         ManifestError: The manifest is damaged, contradicts itself, names a file
             outside the dataset, or was written by a newer tfstream.
+        ObjectNotFoundError: The bucket does not exist.
         StorageError: It cannot be read.
     """
-    known = versions(root)
-    if not known:
-        raise errors.DatasetNotFoundError(
-            f"There is no dataset at {os.fspath(root)}: {Path(root) / _DIRECTORY} holds no "
-            "manifest such as 00000001.json. Check the path, or make a dataset with "
-            "`tfstream pack`."
-        )
+    directory = as_directory(root)
+    known: list[int] = []
     if version is None:
+        known = versions(directory)
+    if version is None and known:
         version = known[-1]
-    elif version not in known:
-        raise errors.DatasetNotFoundError(
-            f"The dataset at {os.fspath(root)} has no version {version}: it has "
-            f"{', '.join(map(str, known))}."
-        )
-    path = path_of(root, version)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise errors.StorageError(error.errno, f"Cannot read {path}: {error.strerror}.") from error
+    data = None
+    if version is not None and version > 0:
+        # Without a list of what is there, which not everybody may ask for.
+        with contextlib.suppress(errors.ObjectNotFoundError):
+            data = directory.read(name_of(version))
+    if version is None or data is None:
+        raise _not_found(directory, version, known or versions(directory))
+    path = path_of(directory, version)
     manifest = _parse(data, path)
     _check(manifest, path, version)
     return manifest
 
 
-def commit(root: str | os.PathLike[str], manifest: manifest_pb2.Manifest) -> Path:
+def _not_found(
+    directory: Directory, version: int | None, known: list[int]
+) -> errors.DatasetNotFoundError:
+    if known:
+        return errors.DatasetNotFoundError(
+            f"The dataset at {directory} has no version {version}: it has "
+            f"{', '.join(map(str, known))}."
+        )
+    return errors.DatasetNotFoundError(
+        f"There is no dataset at {directory}: {directory.locate(_DIRECTORY)} holds no "
+        "manifest such as 00000001.json. Check the path, or make a dataset with "
+        "`tfstream pack`."
+    )
+
+
+def commit(root: Directory | str | os.PathLike[str], manifest: manifest_pb2.Manifest) -> str:
     """Makes a version visible, once its shards and indexes are in place.
 
     Args:
@@ -93,14 +113,15 @@ def commit(root: str | os.PathLike[str], manifest: manifest_pb2.Manifest) -> Pat
         manifest: The version; `format_version` is set here.
 
     Returns:
-        The manifest's path.
+        The manifest's path or URI.
 
     Raises:
         DatasetExistsError: There is a version of that number; it is left as it was.
         ManifestError: The manifest contradicts itself.
         StorageError: It cannot be written.
     """
-    path = path_of(root, manifest.version)
+    directory = as_directory(root)
+    path = path_of(directory, manifest.version)
     written = manifest_pb2.Manifest()
     written.CopyFrom(manifest)
     written.format_version = FORMAT_VERSION
@@ -109,8 +130,8 @@ def commit(root: str | os.PathLike[str], manifest: manifest_pb2.Manifest) -> Pat
         written, preserving_proto_field_name=True, sort_keys=True, indent=1
     )
     try:
-        local.create_exclusively(path, text.encode() + b"\n")
-    except errors.DatasetExistsError as error:
+        directory.create(name_of(manifest.version), text.encode() + b"\n")
+    except errors.ObjectExistsError as error:
         raise errors.DatasetExistsError(
             f"{path} exists already: another writer made version {manifest.version} first, and it "
             "is left as it was. Pack to another directory, or look at what is there with "
@@ -119,7 +140,7 @@ def commit(root: str | os.PathLike[str], manifest: manifest_pb2.Manifest) -> Pat
     return path
 
 
-def _parse(data: bytes, path: Path) -> manifest_pb2.Manifest:
+def _parse(data: bytes, path: str) -> manifest_pb2.Manifest:
     try:
         plain = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -146,7 +167,7 @@ def _parse(data: bytes, path: Path) -> manifest_pb2.Manifest:
         raise errors.ManifestError(f"{path} is damaged: {error}.") from error
 
 
-def _check(manifest: manifest_pb2.Manifest, path: Path, version: int) -> None:
+def _check(manifest: manifest_pb2.Manifest, path: str, version: int) -> None:
     """Refuses what the other rooms rely on not to meet."""
     if version < 1 or manifest.version != version:
         raise errors.ManifestError(

@@ -132,7 +132,7 @@ def _duplicates(tasks: Sequence[ShardTask], reports: Sequence[ShardReport]) -> I
 
 
 def _statistics_problems(
-    loaded: manifest_pb2.Manifest, path: Path, reports: Sequence[ShardReport]
+    loaded: manifest_pb2.Manifest, path: str, reports: Sequence[ShardReport]
 ) -> Iterator[Problem]:
     """Where the manifest's sums are not those of the records."""
     begin = 0
@@ -148,7 +148,7 @@ def _statistics_problems(
                 what = (
                     f"the statistics of split {split.name!r}: {name} is {_apart(says, found[name])}"
                 )
-                yield Problem(str(path), None, "", what)
+                yield Problem(path, None, "", what)
 
 
 def _apart(says: Any, found: Any) -> str:
