@@ -1,0 +1,9 @@
+"""The page cache on local disk, shared by all processes of a host."""
+
+from __future__ import annotations
+
+from tfstream.cache.cached_object import CachedObject, Claim
+from tfstream.cache.layout import PAGE
+from tfstream.cache.page_cache import PageCache
+
+__all__ = ["PAGE", "CachedObject", "Claim", "PageCache"]
