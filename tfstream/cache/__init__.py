@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from tfstream.cache.cached_object import CachedObject, Claim
 from tfstream.cache.layout import PAGE
-from tfstream.cache.page_cache import PageCache
+from tfstream.cache.pages import PageCache
 
 __all__ = ["PAGE", "CachedObject", "Claim", "PageCache"]

@@ -11,14 +11,14 @@ import warnings
 import weakref
 from collections.abc import Mapping
 
-from tfstream.cache.cached_object import CachedObject
+from tfstream.cache.cached_object import CachedObject, Claim
 from tfstream.cache.directory import CLAIMS, OBJECTS, prepare
 from tfstream.cache.layout import About
 from tfstream.cache.space import Space
 from tfstream.cache.streams import Publisher
 from tfstream.storage.directory import ObjectInfo
 
-__all__ = ["PageCache"]
+__all__ = ["CachedObject", "Claim", "PageCache"]
 
 _OPEN_FILES = 256  # at most, of objects that are not in use
 
