@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import threading
 import time
@@ -26,13 +27,13 @@ class Act:
         error: Raised after `after` bytes; None: all goes well.
         after: Bytes that come before that, or before the stall.
         seconds: That the read takes until then.
-        stall: Whether it then brings nothing until it is cut short.
+        stall: Seconds in which it then brings nothing, after which it is a fault.
     """
 
     error: StorageError | None = None
     after: int = 0
     seconds: float = 0.0
-    stall: bool = False
+    stall: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,12 +118,15 @@ class MemoryDirectory(Directory):
         if end:
             attempt.advance(end)
         if act.stall:
-            shut.wait()
+            if not shut.wait(act.stall):
+                error = TransientError(f"no byte came for {act.stall:g} s")
+                error.stalled = act.stall
+                raise error
             with self._lock:
                 self.cut += 1
             raise TransientError("the connection was closed")
         if act.error is not None:
-            raise act.error
+            raise copy.copy(act.error)  # a raised error keeps the frames that it came through
 
     def create(self, name: str, data: bytes) -> ObjectInfo:
         with self._lock:
