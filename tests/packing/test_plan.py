@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfstream.errors import InvalidArgumentError
-from tfstream.packing.options import Options, parse_size
+from tfstream.packing.options import Options
 from tfstream.packing.plan import cut, key_hash, order, order_splits
 
 
@@ -37,22 +37,6 @@ def test_the_order_is_that_of_the_hashes_and_then_of_the_listing():
 def test_splits_come_in_the_conventional_order():
     names = ["zebra", "test", "val", "train", "extra"]
     assert order_splits(names) == ["train", "val", "test", "extra", "zebra"]
-
-
-@pytest.mark.parametrize(
-    ("given", "size"),
-    [(1, 1), ("7", 7), ("1kB", 1000), ("64 MB", 64_000_000), ("1GiB", 1 << 30), ("1.5k", 1500)],
-)
-def test_sizes_have_units(given, size):
-    assert parse_size(given) == size
-
-
-@pytest.mark.parametrize(
-    "wrong", ["", "MB", "-1", "1XB", "0", 0, -5, 1.5, True, None, "1e3", 2**63]
-)
-def test_what_is_no_size_is_named(wrong):
-    with pytest.raises(InvalidArgumentError, match="shard_bytes=.* is not a size"):
-        parse_size(wrong, "shard_bytes")
 
 
 @pytest.mark.parametrize(

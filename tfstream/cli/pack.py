@@ -91,7 +91,7 @@ def pack(
       tfstream pack VOCdevkit/VOC2012 packed --format voc --on-invalid clip --shard-size 64MB
     """  # noqa: D301 (\b keeps click from filling the example's lines)
     from tfstream.packing import packer
-    from tfstream.packing.options import parse_size
+    from tfstream.sizes import parse_size
 
     try:
         result = packer.pack(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 
 from tfstream.errors import InvalidArgumentError
@@ -13,7 +12,6 @@ __all__ = [
     "DEFAULT_SHARD_BYTES",
     "ON_INVALID",
     "Options",
-    "parse_size",
     "process_count",
 ]
 
@@ -22,36 +20,7 @@ DEFAULT_SHARD_BYTES = 128_000_000
 DEFAULT_QUALITY = 90
 ON_INVALID = ("error", "skip", "clip")
 
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 _JPEG_SIDE = 65_500  # pixels: what libjpeg can write
-
-
-def parse_size(size: int | str, name: str = "size") -> int:
-    """A number of bytes, given as a number or with a unit: kB, MB, GB, TB, or KiB, MiB, GiB, TiB.
-
-    >>> parse_size("64MB"), parse_size("1.5 GiB"), parse_size(4096)
-    (64000000, 1610612736, 4096)
-
-    Args:
-        size: What was given.
-        name: What to call it in the error.
-
-    Raises:
-        InvalidArgumentError: It is not a size, or less than a byte.
-    """
-    value: int | None = None
-    if isinstance(size, int) and not isinstance(size, bool):
-        value = size
-    elif isinstance(size, str) and (match := _SIZE.fullmatch(size)):
-        number, prefix, binary = match.groups()
-        step = 1024 if binary else 1000
-        value = int(float(number) * step ** ("kmgt".index(prefix.lower()) + 1 if prefix else 0))
-    if value is None or not 1 <= value < 2**63:
-        raise InvalidArgumentError(
-            f"{name}={size!r} is not a size: give bytes as a number above 0, or with a unit such "
-            "as '64MB' or '1GiB'."
-        )
-    return value
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,12 @@ from tfstream.errors import (
 from tfstream.format import manifest
 from tfstream.format.label_map import LabelMap
 from tfstream.packing import steps
-from tfstream.packing.options import DEFAULT_SHARD_BYTES, Options, parse_size, process_count
+from tfstream.packing.options import DEFAULT_SHARD_BYTES, Options, process_count
 from tfstream.packing.pool import Pool
 from tfstream.packing.progress import Progress
 from tfstream.packing.rejects import RejectsFile
 from tfstream.packing.workspace import Workspace, exists_already
+from tfstream.sizes import parse_size
 
 __all__ = ["PackResult", "pack", "to_json"]
 
