@@ -131,7 +131,8 @@ class CachedObject:
         """While the block runs, what is stored stays stored.
 
         Many threads may be within at once. Yields the descriptor of a file that holds
-        the present pages at the object's own offsets; -1 where nothing can be stored.
+        the present pages at the object's own offsets; -1 where nothing can be stored,
+        and then all pages are missing for as long as somebody is within.
         It is valid within the block, and pages stored within appear in it.
         """
         return self._use
@@ -248,7 +249,7 @@ class CachedObject:
 
     def _begin_use(self) -> int:
         with self._mutex:
-            if not self._users or self._descriptor < 0:
+            if not self._users:
                 self._hold()
             self._users += 1
             return self._descriptor

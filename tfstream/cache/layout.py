@@ -8,7 +8,6 @@ A file that was evicted, or never finished, has no mark.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 import os
@@ -21,7 +20,8 @@ PAGE = 4096  # bytes
 MARK = b"tfsPage1"
 _LENGTH = struct.Struct("<I")  # of the JSON before it
 _ENDING = _LENGTH.size + len(MARK)
-_ABOUT_MOST = 64 * 1024  # bytes; names of objects have at most 1 KiB
+_ABOUT_MOST = 64 << 10  # bytes; names of objects have at most 1 KiB
+_LARGEST = 1 << 50  # bytes of an object; Google Cloud Storage has none above 5 TiB
 
 # Files of other names are not ours. Two parts: which object, and which generation of it.
 OBJECT_NAME = re.compile(r"([0-9a-f]{32})-[0-9a-f]{16}\.pages")
@@ -32,8 +32,8 @@ class About:
     """What a file holds pages of.
 
     Attributes:
-        uri: Of the directory that the object is in.
-        name: Of the object there.
+        uri: Of the object.
+        name: Of the object, in its dataset: what the URI ends with.
         generation: Which one.
         size: Of the object, in bytes.
     """
@@ -44,9 +44,14 @@ class About:
     size: int
 
     @property
+    def dataset(self) -> str:
+        """The URI of what the object is in."""
+        return self.uri.removesuffix(self.name).rstrip("/")
+
+    @property
     def file_name(self) -> str:
         """The name of its file: hashes, so that no name of an object can lead elsewhere."""
-        which = hashlib.sha256(f"{self.uri}\0{self.name}".encode("utf-8", "surrogatepass"))
+        which = hashlib.sha256(self.uri.encode("utf-8", "surrogatepass"))
         state = hashlib.sha256(f"{self.generation}\0{self.size}".encode())
         return f"{which.hexdigest()[:32]}-{state.hexdigest()[:16]}.pages"
 
@@ -60,6 +65,7 @@ class Layout:
         map_begin: Offset of the byte of page 0.
         footer_begin: Offset of what the object is.
         footer: These bytes.
+        mark_begin: Offset of the mark.
         end: The size of the file.
     """
 
@@ -71,11 +77,7 @@ class Layout:
         self.footer_begin = self.map_begin + self.pages
         self.footer = told + _LENGTH.pack(len(told)) + MARK
         self.end = self.footer_begin + len(self.footer)
-
-    @functools.cached_property
-    def mark_begin(self) -> int:
-        """Offset of the mark."""
-        return self.end - len(MARK)
+        self.mark_begin = self.end - len(MARK)
 
 
 def missing_runs(present: bytes, first: int, size: int) -> list[tuple[int, int]]:
@@ -117,4 +119,4 @@ def read_about(descriptor: int) -> About | None:
     texts = (about.uri, about.name, about.generation)
     if not all(isinstance(text, str) for text in texts) or type(about.size) is not int:
         return None
-    return about if about.size >= 0 and Layout(about).end == end else None
+    return about if 0 <= about.size <= _LARGEST and Layout(about).end == end else None

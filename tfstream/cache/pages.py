@@ -46,7 +46,7 @@ class PageCache:
         self.limit = limit
         self.objects = os.path.join(self.directory, OBJECTS)
         self._space = Space(self.directory, limit)
-        self._publisher = Publisher(self.directory)
+        self._publisher = Publisher(self.directory, limit)
         self._known: dict[tuple[str, str, str, int], CachedObject] = {}
         self._open: collections.OrderedDict[CachedObject, None] = collections.OrderedDict()
         self._mutex = threading.Lock()
@@ -64,7 +64,7 @@ class PageCache:
         """The pages of one object; the same instance each time.
 
         Args:
-            uri: Of the directory that the object is in.
+            uri: Of the object; it ends with its name.
             info: The object, in one generation.
         """
         key = (uri, info.name, info.generation, info.size)

@@ -73,13 +73,14 @@ def evict(path: str) -> bool:
 
     Returns:
         Whether it is gone.
+
+    Raises:
+        OSError: It cannot be removed.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return True
-    except OSError:
-        return False
     try:
         if not lock_within(descriptor, fcntl.LOCK_EX, 0):
             return False
@@ -89,8 +90,6 @@ def evict(path: str) -> bool:
         os.ftruncate(descriptor, 0)
         os.unlink(path)
         return True
-    except OSError:
-        return False
     finally:
         os.close(descriptor)
 
@@ -242,6 +241,7 @@ class Space:
         for file in victims(stored):
             if used <= goal:
                 break
-            if evict(file.path):
-                used -= file.disk
+            with contextlib.suppress(OSError):  # another user's, say
+                if evict(file.path):
+                    used -= file.disk
         return used

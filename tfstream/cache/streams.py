@@ -31,8 +31,9 @@ class Publisher:
     The file is locked for as long as the process lives: that is how others know.
     """
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, limit: int | None) -> None:
         self._directory = os.path.join(directory, STREAMS)
+        self._limit = limit
         self.forked()
 
     def forked(self) -> None:
@@ -85,6 +86,7 @@ class Publisher:
             "command": os.path.basename(sys.argv[0]) if sys.argv else "",
             "began_at": self._began_at,
             "at": time.time(),
+            "limit": self._limit,
             "counters": dict(counters),
         }
         text = json.dumps(told).encode()
