@@ -19,6 +19,10 @@ def slow_first(task, report):
     return task, os.getpid()
 
 
+def touch(task, report):
+    task.touch()
+
+
 def die(task, report):
     if task == 3:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -16,6 +16,7 @@ import tfstream
 from tfstream import errors
 from tfstream.format import index, manifest, verify
 from tfstream.format.label_map import LabelMap
+from tfstream.packing.destination import open_destination
 from tfstream.packing.packer import pack
 from tfstream.packing.workspace import Workspace
 
@@ -197,16 +198,18 @@ def test_a_destination_may_lie_beside_the_images_and_not_among_them(tmp_path):
     assert quiet(root, root / "packed").records == 16
 
 
-def test_a_remote_destination_is_refused(tmp_path):
+@pytest.mark.parametrize("wrong", [{"workspace": "work"}, {"project": "billed"}])
+def test_what_is_for_a_remote_destination_is_not_for_a_local_one(tmp_path, wrong):
     root = trees.make_ilsvrc_tree(tmp_path / "tree")
-    with pytest.raises(errors.InvalidArgumentError, match="gs://bucket/x"):
-        quiet(root, "gs://bucket/x")
+    with pytest.raises(errors.InvalidArgumentError, match="is for a remote destination"):
+        quiet(root, tmp_path / "out", **wrong)
+    assert not (tmp_path / "out").exists()
 
 
 def test_two_packers_do_not_share_a_destination(tmp_path):
     root = trees.make_ilsvrc_tree(tmp_path / "tree")
     with (
-        Workspace(tmp_path / "out"),
+        Workspace(open_destination(tmp_path / "out")),
         pytest.raises(errors.DatasetExistsError, match=rf"process {os.getpid()} .*is packing to"),
     ):
         quiet(root, tmp_path / "out")

@@ -31,6 +31,22 @@ def test_a_slow_task_holds_up_no_other_and_not_the_order():
     assert os.getpid() not in {pid for _, pid in results}
 
 
+def test_results_come_as_they_are_done_where_their_order_does_not_matter():
+    with Pool(2) as pool:
+        results = list(pool.as_done(pool_tasks.slow_first, range(6), lambda *_: None))
+    assert sorted(task for task, _ in results) == list(range(6))
+    assert results[-1][0] == 0  # the slow one
+
+
+def test_while_a_result_is_looked_at_a_worker_does_one_more_task_and_no_second(tmp_path):
+    tasks = [tmp_path / str(number) for number in range(20)]
+    with Pool(2) as pool:
+        for done, _ in enumerate(pool.as_done(pool_tasks.touch, tasks, lambda *_: None), 1):
+            time.sleep(0.05)
+            assert len(list(tmp_path.iterdir())) <= done + 2
+    assert done == 20
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_for_a_single_task_no_process_is_started(count):
     with Pool(2) as pool:

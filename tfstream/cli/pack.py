@@ -27,7 +27,11 @@ def pack(
         ),
     ],
     dest: Annotated[
-        str, typer.Argument(metavar="DEST", help="The dataset's directory: a new or an empty one.")
+        str,
+        typer.Argument(
+            metavar="DEST",
+            help="The dataset's directory, new or empty; or gs://BUCKET/PREFIX.",
+        ),
     ],
     format: Annotated[
         str, typer.Option(help="The tree's format: ilsvrc-det, voc, or auto to find out.")
@@ -60,7 +64,8 @@ def pack(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Where to say what is wrong, as JSON lines. Without it: DEST.rejects.jsonl.",
+            help="Where to say what is wrong, as JSON lines. Without it: DEST.rejects.jsonl, or "
+            "PREFIX.rejects.jsonl in the current directory.",
         ),
     ] = None,
     max_side: Annotated[
@@ -78,16 +83,29 @@ def pack(
     processes: Annotated[
         int | None, typer.Option(help="How many at once; one a core without it.")
     ] = None,
+    workspace: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="With gs://: where shards wait for their upload, 8 and one a process at most. "
+            "Without it: $TFSTREAM_CACHE/packing or ~/.cache/tfstream/packing.",
+        ),
+    ] = None,
+    project: Annotated[
+        str | None,
+        typer.Option(help="With gs://: the project billed, where the requester pays."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Pack a tree of annotated images into a dataset of TFRecord shards.
 
-    Nothing is visible in DEST before all is packed. Interrupted, even by kill -9, the same
-    command goes on where it stopped.
+    There is no dataset in DEST before all is packed. Interrupted, even by kill -9, the same
+    command goes on where it stopped. To gs:// shards are uploaded while others are packed.
 
     \b
     Example:
       tfstream pack ILSVRC packed
+      tfstream pack ILSVRC gs://my-bucket/ilsvrc
       tfstream pack VOCdevkit/VOC2012 packed --format voc --on-invalid clip --shard-size 64MB
     """  # noqa: D301 (\b keeps click from filling the example's lines)
     from tfstream.packing import packer
@@ -107,6 +125,8 @@ def pack(
             max_side=max_side,
             quality=quality,
             processes=processes,
+            workspace=workspace,
+            project=project,
         )
     except KeyboardInterrupt:
         typer.echo(

@@ -1,4 +1,4 @@
-"""What is known of a finished shard, so that an interrupted pack need not write it again."""
+"""What is known of a delivered shard, so that an interrupted pack need not write it again."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from tfstream.format.statistics import Partial, Spread
 from tfstream.packing.rejects import Reject
+from tfstream.storage.directory import ObjectInfo
 from tfstream.storage.local import write_atomically
 
 __all__ = ["ShardResult", "load", "save"]
@@ -17,24 +18,24 @@ __all__ = ["ShardResult", "load", "save"]
 
 @dataclasses.dataclass(frozen=True)
 class ShardResult:
-    """A finished shard.
+    """A shard that was written, and perhaps delivered.
 
     Attributes:
         stem: File name without extension.
         fingerprint: Of the image files that went into it, and of the programs that wrote it.
         bytes: Of the shard; 0 where no record was left for it, and there is no file.
-        index_bytes: Of the index beside it.
         statistics: Of its records.
         rejects: Records that were found wrong only in writing.
+        objects: The shard and its index at the destination, once they are there.
         resumed: Whether an earlier packer wrote it.
     """
 
     stem: str
     fingerprint: str
     bytes: int
-    index_bytes: int
     statistics: Partial
     rejects: tuple[Reject, ...] = ()
+    objects: tuple[ObjectInfo, ...] = ()
     resumed: bool = False
 
 
@@ -44,12 +45,12 @@ def save(path: Path, result: ShardResult) -> None:
         "stem": result.stem,
         "fingerprint": result.fingerprint,
         "bytes": result.bytes,
-        "index_bytes": result.index_bytes,
         "statistics": {
             field.name: _plain(getattr(result.statistics, field.name))
             for field in dataclasses.fields(Partial)
         },
         "rejects": [dataclasses.asdict(reject) for reject in result.rejects],
+        "objects": [dataclasses.asdict(info) for info in result.objects],
     }
     with write_atomically(path) as file:
         file.write(json.dumps(plain).encode())
@@ -64,9 +65,9 @@ def load(path: Path) -> ShardResult | None:
             stem=plain["stem"],
             fingerprint=plain["fingerprint"],
             bytes=plain["bytes"],
-            index_bytes=plain["index_bytes"],
             statistics=Partial(**{name: _value(value) for name, value in sums.items()}),
             rejects=tuple(Reject(**reject) for reject in plain["rejects"]),
+            objects=tuple(ObjectInfo(**info) for info in plain["objects"]),
             resumed=True,
         )
     except (OSError, ValueError, KeyError, TypeError):

@@ -6,21 +6,23 @@ import dataclasses
 import json
 import os
 import time
+import warnings
 from pathlib import Path
 
 from tfstream.annotations import AnnotationReader, locate
-from tfstream.errors import (
-    AnnotationError,
-    InvalidArgumentError,
-)
+from tfstream.errors import AnnotationError, DatasetExistsError, InvalidArgumentError, StorageError
 from tfstream.format import manifest
 from tfstream.format.label_map import LabelMap
 from tfstream.packing import steps
+from tfstream.packing.delivery import remove_leftovers
+from tfstream.packing.destination import Destination, exists_already, open_destination
 from tfstream.packing.options import DEFAULT_SHARD_BYTES, Options, process_count
 from tfstream.packing.pool import Pool
 from tfstream.packing.progress import Progress
 from tfstream.packing.rejects import RejectsFile
-from tfstream.packing.workspace import Workspace, exists_already
+from tfstream.packing.space import require_space, space_errors
+from tfstream.packing.workspace import Workspace
+from tfstream.sizes import parse_size
 from tfstream.sizes import parse_size
 
 __all__ = ["PackResult", "pack", "to_json"]
@@ -31,7 +33,7 @@ class PackResult:
     """What a pack made.
 
     Attributes:
-        dest: The dataset's directory.
+        dest: The dataset's directory, or its URI.
         version: Of the dataset.
         commit: Part of the shards' names.
         format: The annotation format that was read.
@@ -46,7 +48,7 @@ class PackResult:
         seconds: That it took.
     """
 
-    dest: Path
+    dest: Path | str
     version: int
     commit: str
     format: str
@@ -80,6 +82,8 @@ def pack(
     max_side: int | None = None,
     quality: int | None = None,
     processes: int | None = None,
+    workspace: str | os.PathLike[str] | None = None,
+    project: str | None = None,
     progress: bool = True,
 ) -> PackResult:
     """Packs a tree of annotated images into a new dataset.
@@ -90,7 +94,8 @@ def pack(
 
     Args:
         source: The tree's directory, or one that holds it up to three levels below.
-        dest: The dataset's directory: new or empty.
+        dest: The dataset's directory, new or empty; or a URI such as `gs://bucket/prefix` with
+            nothing below it. Shards are uploaded while others are being written.
         format: "ilsvrc-det" or "voc"; "auto" takes the one that is there.
         labels: The label map, or a file with a label a line; None: the labels that occur, sorted.
         background: Whether one more class, the last, stands for images without an object. A
@@ -102,11 +107,16 @@ def pack(
             "skip" leaves the record out, "clip" cuts boxes to the image, leaves out objects whose
             box is empty then, and leaves out records that cannot be mended.
         rejects: Where to say what was wrong, a JSON object a line. By default the file
-            `DEST.rejects.jsonl`, where there is anything to say.
+            `DEST.rejects.jsonl`, where there is anything to say; for `gs://bucket/prefix`,
+            `prefix.rejects.jsonl` in the current directory.
         max_side: Images with a longer side are made smaller, to so many pixels.
         quality: JPEG quality to re-encode all images with, 1 to 100. By default image files
             are stored as they are; those made smaller get 90.
         processes: How many to use; None: one a core.
+        workspace: For a remote `dest`: a directory for the shards that are not uploaded yet, 8
+            and one a process at most. None: `packing` in $TFSTREAM_CACHE, or in
+            ~/.cache/tfstream.
+        project: For a remote `dest`: the project billed for requests ("requester pays").
         progress: Whether to tell of the progress, on standard error.
 
     Returns:
@@ -114,11 +124,13 @@ def pack(
 
     Raises:
         DatasetNotFoundError: There is no source, or no tree of the format in it.
-        DatasetExistsError: The destination holds a dataset, or another packer is at work there.
+        DatasetExistsError: The destination holds a dataset, or another packer is at work there or
+            was first.
         AnnotationError: Something is wrong with the input, and `on_invalid` is "error"; or no
             record is left. MissingImageError, where all that is wrong is missing images.
         InvalidArgumentError: An argument cannot be used.
-        StorageError: A file cannot be read or written, or no space is left.
+        StorageError: A file cannot be read or written, or no space is left. AccessDeniedError and
+            ObjectNotFoundError, where that is why a bucket cannot be.
         PackError: The input changed meanwhile, or a worker died.
     """
     begun = time.monotonic()
@@ -134,8 +146,9 @@ def pack(
     workers = process_count(processes)
     if labels is not None and not isinstance(labels, LabelMap):
         labels = LabelMap.from_file(labels, background=background)
-    target = _destination(dest, reader, root)
-    rejects_path = Path(rejects) if rejects is not None else Path(f"{target}.rejects.jsonl")
+    destination = open_destination(dest, workspace=workspace, project=project)
+    _refuse_inside(destination, reader, root)
+    rejects_path = destination.rejects if rejects is None else Path(rejects)
     request = json.dumps(
         [
             os.path.realpath(root),
@@ -143,13 +156,13 @@ def pack(
             dataclasses.asdict(labels) if labels is not None else background,
         ]
     )
-    with Workspace(target) as workspace:
-        if versions := manifest.versions(target):
-            return _finish(workspace, request, versions[-1])
+    with Workspace(destination) as work:
+        if versions := manifest.versions(destination.directory):
+            return _finish(work, request, versions[-1])
         with (
-            RejectsFile(workspace.rejects, rejects_path, always=rejects is not None) as found,
+            RejectsFile(work.rejects, rejects_path, always=rejects is not None) as found,
             Progress(show=progress) as show,
-            Pool(workers, keep_open=[workspace.lock]) as pool,
+            Pool(workers, keep_open=[work.lock]) as pool,
         ):
             return _run(
                 reader,
@@ -158,28 +171,24 @@ def pack(
                 labels=labels,
                 background=background,
                 request=request,
-                workspace=workspace,
+                workspace=work,
                 rejects=found,
                 pool=pool,
+                processes=workers,
                 show=show,
                 begun=begun,
             )
 
 
-def _destination(dest: str | os.PathLike[str], reader: AnnotationReader, root: str) -> Path:
-    """The destination as a path, if one may be made there."""
-    text = os.fspath(dest)
-    if "://" in text:
-        raise InvalidArgumentError(
-            f"dest={text!r} is not a local directory: pack to one, and copy it where it shall be."
-        )
-    target = Path(os.path.abspath(text))
+def _refuse_inside(destination: Destination, reader: AnnotationReader, root: str) -> None:
+    """A pack must not meet what it writes itself."""
+    written = destination.directory.path or destination.workspace
     for walked in reader.guarded(root):
-        if Path(os.path.realpath(target)).is_relative_to(os.path.realpath(walked)):
+        if Path(os.path.realpath(written)).is_relative_to(os.path.realpath(walked)):
             raise InvalidArgumentError(
-                f"{target} lies inside {walked}, which is being packed: give a directory elsewhere."
+                f"{written} lies inside {walked}, which is being packed: give a directory "
+                "elsewhere."
             )
-    return target
 
 
 def _run(
@@ -193,11 +202,13 @@ def _run(
     workspace: Workspace,
     rejects: RejectsFile,
     pool: Pool,
+    processes: int,
     show: Progress,
     begun: float,
 ) -> PackResult:
     """All steps of a pack, in a workspace that is ours."""
-    with steps.space_errors(None, workspace):
+    destination = workspace.destination
+    with space_errors(workspace):
         scanned = steps.scan_tree(
             reader,
             root,
@@ -216,12 +227,22 @@ def _run(
         raise AnnotationError(
             f"Nothing was packed: no record is left. {rejects.publish()} says why."
         )
-    steps.require_space(plan, workspace)
-    with steps.space_errors(plan, workspace):
-        shards = steps.write_shards(plan, scanned.commit, workspace, rejects, pool, show)
+    delivered = steps.find_delivered(plan, scanned.commit, workspace)
+    left = [task.bytes for task in plan.tasks if task.stem not in delivered.known]
+    require_space(workspace, destination.space_needed(left, processes))
+    with space_errors(workspace):
+        shards = steps.write_shards(
+            plan,
+            scanned.commit,
+            delivered,
+            workspace=workspace,
+            rejects=rejects,
+            pool=pool,
+            show=show,
+        )
         made = steps.make_manifest(scanned, plan, shards, options)
         result = PackResult(
-            dest=workspace.dest,
+            dest=destination.name,
             version=made.version,
             commit=made.commit,
             format=options.format,
@@ -236,9 +257,25 @@ def _run(
             seconds=time.monotonic() - begun,
         )
         workspace.note(made.commit, {"request": request, "result": to_json(result)})
-        manifest.commit(workspace.dest, made)
-    workspace.remove_leftovers(made.commit)
+        try:
+            manifest.commit(destination.directory, made)
+        except DatasetExistsError:
+            _clear(workspace)
+            raise
+    _clear(workspace)
     return result
+
+
+def _clear(workspace: Workspace) -> None:
+    """Removes what no manifest names; the dataset is there, whether or not that succeeds."""
+    try:
+        remove_leftovers(workspace.destination, workspace)
+    except StorageError as error:
+        warnings.warn(
+            f"Shards that were begun here and are of no use could not be deleted: {error}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def _finish(workspace: Workspace, request: str, version: int) -> PackResult:
@@ -247,17 +284,17 @@ def _finish(workspace: Workspace, request: str, version: int) -> PackResult:
     Raises:
         DatasetExistsError: It was another pack than this one.
     """
-    commit = manifest.load(workspace.dest, version).commit
-    noted = workspace.noted(commit)
-    workspace.remove_leftovers(commit)
+    destination = workspace.destination
+    noted = workspace.noted(manifest.load(destination.directory, version).commit)
+    _clear(workspace)
     workspace.discard()
     if noted.get("request") != request:
-        raise exists_already(workspace.dest, version)
+        raise exists_already(destination, version)
     plain = noted["result"]
     return PackResult(
         **{
             **plain,
-            "dest": workspace.dest,
+            "dest": destination.name,
             "rejects": Path(plain["rejects"]) if plain["rejects"] else None,
             "resumed": plain["shards"],
         }

@@ -31,7 +31,8 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 Report = Callable[[int, int], None]
 
-# Tasks that a worker has, the one in hand and those that wait: it never waits for the parent.
+# Tasks that a worker has where they are short, the one in hand and those that wait: it never waits
+# for the parent.
 _AHEAD = 2
 _REPORT_SECONDS = 0.2
 
@@ -70,58 +71,69 @@ class Pool:
         self._workers.clear()
 
     def map(
-        self,
-        function: Callable[[Task, Report], Result],
-        tasks: Iterable[Task],
-        report: Report,
+        self, function: Callable[[Task, Report], Result], tasks: Iterable[Task], report: Report
     ) -> Iterator[Result]:
         """Does `function(task, report)` for each task; yields the results in the tasks' order.
 
         Args:
             function: Found by its module and name, so defined at a module's top level.
-            tasks: Taken as workers become free.
+            tasks: Taken as workers become free; short ones.
             report: Called in this process with what the function reports.
 
         Raises:
             PackError: A worker died.
         """
-        stream = iter(tasks)
-        first = list(itertools.islice(stream, 2))
-        if self._processes == 1 or len(first) < 2:
-            for task in itertools.chain(first, stream):
-                yield function(task, report)
-            return
-        yield from self._spread(function, itertools.chain(first, stream), report)
+        waiting: dict[int, Result] = {}
+        wanted = 0
 
-    def _spread(
+        def reach() -> int:  # results that wait for an earlier one count: memory stays bounded
+            return wanted + 2 * _AHEAD * self._processes
+
+        for number, result in self._run(function, tasks, report, _AHEAD, reach):
+            waiting[number] = result
+            while wanted in waiting:
+                yield waiting.pop(wanted)
+                wanted += 1
+
+    def as_done(
+        self, function: Callable[[Task, Report], Result], tasks: Iterable[Task], report: Report
+    ) -> Iterator[Result]:
+        """As `map`, for long tasks: yields each result as soon as it is there.
+
+        While the caller is busy with a result, workers end what they have in hand and get nothing
+        more: a task a worker at most.
+        """
+        for _, result in self._run(function, tasks, report, 1, lambda: sys.maxsize):
+            yield result
+
+    def _run(
         self,
         function: Callable[[Task, Report], Result],
-        tasks: Iterator[Task],
+        tasks: Iterable[Task],
         report: Report,
-    ) -> Iterator[Result]:
-        done: dict[int, Result] = {}
-        given = 0
-        wanted = 0
-        more = True
+        ahead: int,
+        reach: Callable[[], int],
+    ) -> Iterator[tuple[int, Result]]:
+        """Yields each result with its task's number; gives out none with the number `reach()`."""
+        stream = iter(tasks)
+        first = list(itertools.islice(stream, 2))
+        numbered = enumerate(itertools.chain(first, stream))
+        if self._processes == 1 or len(first) < 2:
+            for number, task in numbered:
+                yield number, function(task, report)
+            return
+        following = next(numbered, None)
         while True:
-            # Results that wait for an earlier one count too: memory stays bounded.
-            while more and given - wanted < 2 * _AHEAD * self._processes:
-                worker = self._free()
+            while following is not None and following[0] < reach():
+                worker = self._free(ahead)
                 if worker is None:
                     break
-                task = next(tasks, None)
-                if task is None:
-                    more = False
-                    break
-                worker.send(given, function, task)
-                given += 1
-            if wanted == given:
-                return
-            while wanted in done:
-                yield done.pop(wanted)
-                wanted += 1
+                worker.send(following[0], function, following[1])
+                following = next(numbered, None)
             busy = [worker for worker in self._workers if worker.tasks]
-            for connection in wait([worker.connection for worker in busy]) if busy else ():
+            if not busy:
+                return
+            for connection in wait([worker.connection for worker in busy]):
                 worker = next(each for each in busy if each.connection is connection)
                 kind, value = worker.receive()
                 if kind == "report":
@@ -129,17 +141,17 @@ class Pool:
                 elif kind == "error":
                     raise value
                 else:
-                    done[worker.tasks.popleft()] = value
+                    yield worker.tasks.popleft(), value
 
-    def _free(self) -> _Worker | None:
-        """The worker with the fewest tasks, perhaps a new one; None where all have enough."""
+    def _free(self, ahead: int) -> _Worker | None:
+        """The worker with the fewest tasks, perhaps a new one; None where all have `ahead`."""
         least = min(self._workers, key=lambda worker: len(worker.tasks), default=None)
         if least is not None and not least.tasks:
             return least
         if len(self._workers) < self._processes:
             self._workers.append(_Worker(self._keep_open))
             return self._workers[-1]
-        return least if least is not None and len(least.tasks) < _AHEAD else None
+        return least if least is not None and len(least.tasks) < ahead else None
 
 
 class _Worker:

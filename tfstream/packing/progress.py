@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from types import TracebackType
 from typing import Any, TextIO
@@ -10,6 +11,7 @@ from typing import Any, TextIO
 __all__ = ["Progress", "format_bytes"]
 
 _LINE_SECONDS = 10.0
+_BAR_SECONDS = 0.2
 
 
 def format_bytes(count: float) -> str:
@@ -34,8 +36,9 @@ class Progress:
         self._bar: Any = None
         self._what = ""
         self._total: int | None = None
-        self._images = self._bytes = 0
+        self._images = self._bytes = self._sent = 0
         self._begun = self._said = 0.0
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Progress:
         return self
@@ -57,7 +60,7 @@ class Progress:
         """
         self.end()
         self._what, self._total = what, total
-        self._images = self._bytes = 0
+        self._images = self._bytes = self._sent = 0
         self._begun = self._said = time.monotonic()
         if self._show and self._stream.isatty():
             from tqdm import tqdm
@@ -73,22 +76,39 @@ class Progress:
             images: How many more.
             count: Their bytes.
         """
-        self._images += images
-        self._bytes += count
-        if self._bar is not None:
-            self._bar.set_postfix_str(format_bytes(self._bytes), refresh=False)
-            self._bar.update(images)
-        elif self._show and time.monotonic() - self._said >= _LINE_SECONDS:
-            self._say()
+        self._add(images, count, 0)
+
+    def sent(self, count: int) -> None:
+        """Adds to the bytes that were uploaded; called from any thread."""
+        self._add(0, 0, count)
+
+    def _add(self, images: int, count: int, sent: int) -> None:
+        with self._lock:
+            self._images += images
+            self._bytes += count
+            self._sent += sent
+            if self._bar is not None:
+                self._bar.set_postfix_str(self._amounts(), refresh=False)
+                self._bar.update(images)
+                if not images and time.monotonic() - self._said >= _BAR_SECONDS:
+                    self._said = time.monotonic()
+                    self._bar.refresh()
+            elif self._show and self._what and time.monotonic() - self._said >= _LINE_SECONDS:
+                self._say()
 
     def end(self) -> None:
         """Ends the phase, if one was begun."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-        elif self._show and self._what:
-            self._say()
-        self._what = ""
+        with self._lock:
+            if self._bar is not None:
+                self._bar.close()
+                self._bar = None
+            elif self._show and self._what:
+                self._say()
+            self._what = ""
+
+    def _amounts(self) -> str:
+        read = format_bytes(self._bytes)
+        return f"{read}, {format_bytes(self._sent)} uploaded" if self._sent else read
 
     def _say(self) -> None:
         self._said = time.monotonic()
@@ -99,7 +119,7 @@ class Progress:
         if self._total and rate and self._images < self._total:
             left = f", {(self._total - self._images) / rate:,.0f} s left"
         print(
-            f"{self._what}: {self._images:,}{of} images, {format_bytes(self._bytes)}, "
+            f"{self._what}: {self._images:,}{of} images, {self._amounts()}, "
             f"{rate:,.0f} images/s{left}",
             file=self._stream,
             flush=True,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import errno
 import hashlib
 import json
-import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence, Set
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,34 +15,35 @@ from numpy.typing import NDArray
 
 import tfstream
 from tfstream.annotations import AnnotationReader
-from tfstream.errors import AnnotationError, StorageError
+from tfstream.errors import AnnotationError
 from tfstream.format import index, statistics
 from tfstream.format.label_map import LabelMap
+from tfstream.packing import journal
+from tfstream.packing.delivery import Delivery
 from tfstream.packing.journal import ShardResult
 from tfstream.packing.options import Options
 from tfstream.packing.plan import cut, order, order_splits, shard_stem
 from tfstream.packing.pool import Pool
-from tfstream.packing.progress import Progress, format_bytes
+from tfstream.packing.progress import Progress
 from tfstream.packing.rejects import Reject, RejectsFile
 from tfstream.packing.scan import CHUNK, ScanTask, scan
 from tfstream.packing.spool import Spool, Table
 from tfstream.packing.workspace import Workspace
-from tfstream.packing.write import SHARDS, ShardTask, write_shard
-from tfstream.storage.local import flush_directory
+from tfstream.packing.write import SHARDS, ShardTask, object_names, write_shard
+from tfstream.storage.directory import ObjectInfo
 from tfstream.v1 import manifest_pb2
 
 __all__ = [
+    "Delivered",
     "Plan",
     "Scanned",
+    "find_delivered",
     "make_manifest",
     "plan_shards",
-    "require_space",
     "scan_tree",
-    "space_errors",
     "write_shards",
 ]
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _INDEX_BYTES_A_RECORD = 100
 # A shard, its index and its journal fill their last block each by half, and a little more.
 _BYTES_A_SHARD = 3 * 4096
@@ -79,13 +77,11 @@ class Plan:
     Attributes:
         splits: Each split's shards, both in the order of the manifest.
         records: Over all splits.
-        bytes: That all shards and indexes will take, about.
         repeated: Records left out because of their key.
     """
 
     splits: list[tuple[str, list[ShardTask]]]
     records: int
-    bytes: int
     repeated: int
 
     @property
@@ -181,7 +177,7 @@ def plan_shards(
     Args:
         scanned: What there is.
         options: How to pack.
-        workspace: Where the shards will be written.
+        workspace: Of the destination.
         rejects: Takes the records whose key another one has.
     """
     table = scanned.table
@@ -190,29 +186,30 @@ def plan_shards(
     if again:
         stored = stored[~np.isin(stored, np.fromiter(again, np.int64))]
     sizes = table.sizes(scanned.labels.classes)
-    drafts = workspace.path / scanned.commit
+    drafts = workspace.drafts(scanned.commit)
     splits = []
     for name in order_splits(table.split_names):
         chosen = stored[table.splits[stored] == table.split_names.index(name)]
         bounds = cut(sizes[chosen], options.shard_bytes)
-        tasks = [
-            ShardTask(
-                stem=shard_stem(name, scanned.commit, number),
-                dest=workspace.dest,
-                workspace=drafts,
-                spool=workspace.spool,
-                offsets=table.offsets[chosen[bounds[number] : bounds[number + 1]]],
-                options=options,
-                labels=scanned.labels,
-                metadata=scanned.metadata,
+        tasks = []
+        for number, (begin, end) in enumerate(pairwise(bounds)):
+            part = chosen[begin:end]
+            overhead = _INDEX_BYTES_A_RECORD * len(part) + _BYTES_A_SHARD
+            tasks.append(
+                ShardTask(
+                    stem=shard_stem(name, scanned.commit, number),
+                    bytes=int(sizes[part].sum()) + overhead,
+                    drafts=drafts,
+                    spool=workspace.spool,
+                    offsets=table.offsets[part],
+                    options=options,
+                    labels=scanned.labels,
+                    metadata=scanned.metadata,
+                )
             )
-            for number in range(len(bounds) - 1)
-        ]
         if tasks:
             splits.append((name, tasks))
-    shards = sum(len(tasks) for _, tasks in splits)
-    total = int(sizes[stored].sum()) + _INDEX_BYTES_A_RECORD * len(stored) + _BYTES_A_SHARD * shards
-    return Plan(splits, len(stored), total, len(again))
+    return Plan(splits, len(stored), len(again))
 
 
 def _repeated(
@@ -253,67 +250,60 @@ def _repeated(
     return [position for position, _, _ in found]
 
 
-def require_space(plan: Plan, workspace: Workspace) -> None:
-    """Refuses to begin what there is no space for.
+@dataclasses.dataclass(frozen=True)
+class Delivered:
+    """What an interrupted pack has left at the destination.
 
-    Raises:
-        StorageError: Says how much is needed, and how much there is.
+    Attributes:
+        known: Shards that are there as their journals say, by stem.
+        begun: Stems of shards that may be there, or others of their names.
+        present: The objects that are there, by name.
     """
-    free = shutil.disk_usage(workspace.dest).free
-    needed = plan.bytes - _written(plan, workspace)
-    if needed > free:
-        raise StorageError(
-            errno.ENOSPC,
-            f"No space for {workspace.dest}: packing needs {format_bytes(needed)} more, and "
-            f"{format_bytes(free)} are free. Free {format_bytes(needed - free)}, and run the same "
-            "command again.",
-        )
+
+    known: Mapping[str, ShardResult]
+    begun: Set[str]
+    present: Mapping[str, ObjectInfo]
 
 
-@contextlib.contextmanager
-def space_errors(plan: Plan | None, workspace: Workspace) -> Iterator[None]:
-    """Turns errors for want of space into one that says how much is needed, and how to go on.
+def find_delivered(plan: Plan, commit: str, workspace: Workspace) -> Delivered:
+    """Looks for the shards of a plan that are at the destination already.
 
     Args:
-        plan: What is being written; None in the scan.
-        workspace: Where.
+        plan: What there is to write.
+        commit: That the plan is of.
+        workspace: Of the destination.
+
+    Raises:
+        StorageError: The destination cannot be read.
     """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _NO_SPACE:
-            raise
-        if plan is None:
-            needed = "The scan alone takes some 500 bytes a record there"
-        else:
-            missing = max(plan.bytes - _written(plan, workspace), 0)
-            needed = f"The shards need {format_bytes(plan.bytes)}, {format_bytes(missing)} still"
-        raise StorageError(
-            error.errno,
-            f"No space left for {workspace.dest}: {error} {needed}. Free it, and run the same "
-            "command again: it goes on where it stopped.",
-        ) from error
-
-
-def _written(plan: Plan, workspace: Workspace) -> int:
-    """Bytes of the plan's shards and indexes that are in place."""
-    total = 0
+    present = {info.name: info for info in workspace.destination.directory.list(f"{SHARDS}/")}
+    begun = workspace.stems(commit)
+    known = {}
     for task in plan.tasks:
-        for suffix in (".tfrecord", ".parquet"):
-            path = workspace.dest / SHARDS / f"{task.stem}{suffix}"
-            total += path.stat().st_size if path.exists() else 0
-    return total
+        if task.stem in begun:
+            found = journal.load(task.drafts / f"{task.stem}.json")
+            if found and all(present.get(info.name) == info for info in found.objects):
+                known[task.stem] = found
+    return Delivered(known, begun, present)
 
 
 def write_shards(
-    plan: Plan, commit: str, workspace: Workspace, rejects: RejectsFile, pool: Pool, show: Progress
+    plan: Plan,
+    commit: str,
+    delivered: Delivered,
+    *,
+    workspace: Workspace,
+    rejects: RejectsFile,
+    pool: Pool,
+    show: Progress,
 ) -> list[ShardResult]:
-    """Writes all shards, save those that an interrupted pack has written already.
+    """Writes and delivers all shards, save those that are there already.
 
     Args:
         plan: What to write.
         commit: That the plan is of.
-        workspace: Where.
+        delivered: What is there already.
+        workspace: Of the destination.
         rejects: Takes what is found wrong only now.
         pool: Does the work.
         show: Is told of the progress.
@@ -323,14 +313,26 @@ def write_shards(
     """
     workspace.begin_commit(commit)
     show.begin("Packing", plan.records)
-    results = []
-    for result in pool.map(write_shard, plan.tasks, show.update):
-        rejects.add(result.rejects)
-        results.append(result)
+    tasks = (dataclasses.replace(task, known=delivered.known.get(task.stem)) for task in plan.tasks)
+    results = {}
+    with Delivery(
+        workspace.destination,
+        workspace.drafts(commit),
+        begun=delivered.begun,
+        present=delivered.present,
+        sent=show.sent,
+    ) as delivery:
+        for result in pool.as_done(write_shard, tasks, show.update):
+            if not result.resumed:
+                delivery.put(result)
+            results[result.stem] = result
+        delivery.finish()
     show.end()
-    # Before a manifest names them: after a power cut there is no dataset without its shards.
-    flush_directory(workspace.dest / SHARDS)
-    return results
+    workspace.destination.settle()
+    ordered = [results[task.stem] for task in plan.tasks]
+    for result in ordered:
+        rejects.add(result.rejects)
+    return ordered
 
 
 def make_manifest(
@@ -351,16 +353,7 @@ def make_manifest(
         splits.append(
             manifest_pb2.Split(
                 name=name,
-                shards=[
-                    manifest_pb2.Shard(
-                        path=f"{SHARDS}/{shard.stem}.tfrecord",
-                        index_path=f"{SHARDS}/{shard.stem}.parquet",
-                        records=shard.statistics.records,
-                        bytes=shard.bytes,
-                    )
-                    for shard in shards
-                    if shard.bytes
-                ],
+                shards=[_shard_proto(shard) for shard in shards if shard.bytes],
                 statistics=statistics.to_proto(
                     statistics.merge(shard.statistics for shard in shards)
                 ),
@@ -381,4 +374,14 @@ def make_manifest(
             max_side=options.max_side or 0,
             quality=options.stored_quality,
         ),
+    )
+
+
+def _shard_proto(shard: ShardResult) -> manifest_pb2.Shard:
+    path, index_path = object_names(shard.stem)
+    return manifest_pb2.Shard(
+        path=path,
+        index_path=index_path,
+        records=shard.statistics.records,
+        bytes=shard.bytes,
     )

@@ -1,4 +1,4 @@
-"""The destination while a pack runs: locked, with what is needed to go on after a kill."""
+"""What a pack keeps on local disk while it runs: locked, and enough to go on after a kill."""
 
 from __future__ import annotations
 
@@ -7,25 +7,21 @@ import errno
 import fcntl
 import json
 import os
-import re
 import shutil
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tfstream.errors import DatasetExistsError, InvalidArgumentError, StorageError
-from tfstream.format import manifest
-from tfstream.packing.write import SHARDS
-from tfstream.storage.local import TEMPORARY_SUFFIX, write_atomically
+from tfstream.errors import DatasetExistsError, StorageError, TfstreamError
+from tfstream.packing.destination import Destination
+from tfstream.storage.local import write_atomically
 
-__all__ = ["Workspace", "exists_already"]
+__all__ = ["Workspace"]
 
-_NAME = ".packing"
 _NOTE = "finished.json"
-# What a new file system holds before anybody puts anything there.
-_HARMLESS = {"lost+found"}
 # Workers of a packer that was killed end at once; a loaded machine may need a moment for it.
 _PATIENCE_SECONDS = 10.0
 # And one that was killed a moment ago may still count as running.
@@ -33,27 +29,26 @@ _SHORT_PATIENCE_SECONDS = 1.0
 
 
 class Workspace:
-    """DEST/.packing, locked.
+    """A destination's workspace, locked.
 
     ```
-    DEST/.packing/lock            held by the packer and its workers
-    DEST/.packing/spool           what the scan found
-    DEST/.packing/rejects         draft of the rejects file
-    DEST/.packing/<commit>/       drafts and journals of shards
+    lock            held by the packer and its workers
+    spool           what the scan found
+    rejects         draft of the rejects file
+    <commit>/       shards on their way, and journals of those that were delivered
     ```
 
     Leaving the `with` block by an error keeps what a rerun can use, and the directory goes
     where that is nothing.
     """
 
-    def __init__(self, dest: Path) -> None:
+    def __init__(self, destination: Destination) -> None:
         """Names the workspace of a destination; nothing is touched yet."""
-        self.dest = dest
-        self.path = dest / _NAME
+        self.destination = destination
+        self.path = destination.workspace
         self.spool = self.path / "spool"
         self.rejects = self.path / "rejects"
         self._lock: int | None = None
-        self._made = False
 
     @property
     def lock(self) -> int:
@@ -67,20 +62,12 @@ class Workspace:
 
         Raises:
             DatasetExistsError: It holds a dataset, or another packer is at work there.
-            InvalidArgumentError: It holds other files.
-            StorageError: It cannot be written.
+            InvalidArgumentError: It holds other things.
+            StorageError: It or the workspace cannot be written.
         """
-        self._refuse_foreign()
-        try:
-            self._made = not self.dest.exists()
-            self.path.mkdir(parents=True, exist_ok=True)
+        self.destination.check(resuming=self.path.exists())
+        with self._writing():
             self._acquire()
-        except OSError as error:
-            if isinstance(error, (StorageError, DatasetExistsError)):
-                raise
-            raise StorageError(
-                error.errno, f"Cannot write to {self.dest}: {error.strerror}."
-            ) from error
         return self
 
     def __exit__(
@@ -98,78 +85,56 @@ class Workspace:
             os.close(self.lock)
             self._lock = None
 
+    def drafts(self, commit: str) -> Path:
+        """The directory that a commit's shards are written to."""
+        return self.path / commit
+
     def begin_commit(self, commit: str) -> None:
-        """Makes the directories that a commit's shards are written to; removes drafts in them.
+        """Makes that directory; removes what is in it and was not delivered.
 
         Raises:
-            StorageError: They cannot be made.
+            StorageError: It cannot be made.
         """
-        path = self.path / commit
-        try:
-            path.mkdir(exist_ok=True)
-            (self.dest / SHARDS).mkdir(exist_ok=True)
-            for draft in path.glob(f"*{TEMPORARY_SUFFIX}"):
-                draft.unlink()
-        except OSError as error:
-            raise StorageError(error.errno, f"Cannot write to {path}: {error.strerror}.") from error
+        drafts = self.drafts(commit)
+        with self._writing():
+            drafts.mkdir(exist_ok=True)
+            for file in drafts.iterdir():
+                if file.suffix != ".json":
+                    file.unlink()
+
+    def stems(self, commit: str = "*") -> set[str]:
+        """The shards, of one commit or all, that have a journal, even one with nothing in it."""
+        return {path.stem for path in self.path.glob(f"{commit}/*-*.json")}
 
     def note(self, commit: str, what: dict[str, object]) -> None:
         """Writes down what a rerun needs to know once the dataset is visible."""
-        with write_atomically(self.path / commit / _NOTE) as file:
+        with write_atomically(self.drafts(commit) / _NOTE) as file:
             file.write(json.dumps(what).encode())
 
     def noted(self, commit: str) -> dict[str, Any]:
         """What `note` wrote down; empty where it did not."""
         try:
-            noted = json.loads((self.path / commit / _NOTE).read_bytes())
+            noted = json.loads((self.drafts(commit) / _NOTE).read_bytes())
         except (OSError, ValueError):
             return {}
         return noted if isinstance(noted, dict) else {}
-
-    def remove_leftovers(self, commit: str) -> None:
-        """Removes shards of packs that were begun here with other options and never finished.
-
-        Args:
-            commit: The one that was finished, whose shards stay.
-        """
-        begun = [entry.name for entry in self.path.iterdir() if entry.is_dir()]
-        stale = "|".join(re.escape(each) for each in begun if each != commit)
-        ours = re.compile(rf".+-({stale})-\d{{5,}}\.(tfrecord|parquet)")
-        if stale:
-            for file in (self.dest / SHARDS).iterdir():
-                if ours.fullmatch(file.name):
-                    file.unlink()
-        # Of a manifest that was being written when its writer was killed.
-        for draft in (self.dest / "manifests").glob(f".*{TEMPORARY_SUFFIX}"):
-            draft.unlink()
 
     def discard(self) -> None:
         """Removes the workspace."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _refuse_foreign(self) -> None:
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
         try:
-            names = sorted(os.listdir(self.dest))
-        except FileNotFoundError:
-            return
-        except NotADirectoryError:
-            raise InvalidArgumentError(
-                f"{self.dest} is a file: give the directory that the dataset shall be in."
-            ) from None
+            yield
         except OSError as error:
+            if isinstance(error, TfstreamError):
+                raise
             raise StorageError(
-                error.errno, f"Cannot read {self.dest}: {error.strerror}."
+                error.errno,
+                f"Cannot write to {self.path}: {error.strerror}. Mend that, or "
+                f"{self.destination.elsewhere}.",
             ) from error
-        if _NAME in names:
-            return
-        if versions := manifest.versions(self.dest):
-            raise exists_already(self.dest, versions[-1])
-        foreign = [name for name in names if not name.startswith(".") and name not in _HARMLESS]
-        if foreign:
-            raise InvalidArgumentError(
-                f"{self.dest} holds files that are no dataset ({foreign[0]!r}, {len(foreign)} in "
-                "all): give a new or an empty directory."
-            )
 
     def _acquire(self) -> None:
         """Takes the lock, and writes down who has it."""
@@ -197,31 +162,20 @@ class Workspace:
                     os.close(descriptor)
                     who = f"process {holder[0]} on {holder[1]}" if len(holder) == 2 else "a process"
                     raise DatasetExistsError(
-                        f"{who} is packing to {self.dest} at this moment. Wait for it, end it, or "
-                        "pack to another directory."
+                        f"{who} is packing to {self.destination} at this moment. Wait for it, end "
+                        "it, or pack to another place."
                     ) from None
             os.close(descriptor)
             time.sleep(0.05)
 
     def _give_up(self) -> None:
-        """Keeps journals and finished shards; what else there is was of no use."""
+        """Keeps journals; what else there is was of no use."""
         for file in (self.spool, self.rejects):
             with contextlib.suppress(OSError):
                 file.unlink()
-        if any(self.path.glob("*/*.json")):
-            return
-        self.discard()
-        for directory in (self.dest / SHARDS, *([self.dest] if self._made else [])):
-            with contextlib.suppress(OSError):
-                directory.rmdir()  # fails where something is in it
-
-
-def exists_already(dest: Path, version: int) -> DatasetExistsError:
-    """The error for a destination that holds a dataset."""
-    return DatasetExistsError(
-        f"{dest} holds a dataset already (version {version}); it is left as it is. Pack to another "
-        "directory, or look at what is there with `tfstream info`."
-    )
+        if not self.stems():
+            self.discard()
+            self.destination.abandon()
 
 
 def _may_be_alive(holder: list[str]) -> bool:

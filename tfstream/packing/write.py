@@ -1,4 +1,4 @@
-"""Writes one shard and its index; a worker's task."""
+"""Writes one shard and its index into the workspace; a worker's task."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from tfstream.errors import AnnotationError, PackError, StorageError
 from tfstream.format import example, index, statistics
 from tfstream.format.label_map import LabelMap
 from tfstream.format.record import ShardWriter
-from tfstream.packing import journal, reencode
+from tfstream.packing import reencode
 from tfstream.packing.images import check_body
 from tfstream.packing.journal import ShardResult
 from tfstream.packing.options import Options
 from tfstream.packing.rejects import Reject
 from tfstream.packing.spool import Entry, Spool
-from tfstream.storage.local import TEMPORARY_SUFFIX
 from tfstream.storage.read import read_descriptor
 
-__all__ = ["SHARDS", "ShardTask", "write_shard"]
+__all__ = ["SHARDS", "ShardTask", "object_names", "write_shard"]
 
 SHARDS = "shards"
 _BUFFER = 1 << 20  # bytes
@@ -37,29 +36,38 @@ class ShardTask:
 
     Attributes:
         stem: File name without extension.
-        dest: The dataset's directory.
-        workspace: Directory for drafts and journals, on the file system of `dest`.
+        bytes: That the shard and its index will take, about.
+        drafts: The directory to write to.
         spool: The spool file.
         offsets: [n], of the shard's entries in the spool, in storage order.
         options: How to pack.
         labels: The label map.
         metadata: The metadata columns: name to type.
+        known: The shard that an earlier packer has delivered; None where there is none.
     """
 
     stem: str
-    dest: Path
-    workspace: Path
+    bytes: int
+    drafts: Path
     spool: Path
     offsets: NDArray[np.int64]
     options: Options
     labels: LabelMap
     metadata: dict[str, str]
+    known: ShardResult | None = None
+
+
+def object_names(stem: str) -> tuple[str, str]:
+    """The names of a shard and its index within their dataset.
+
+    >>> object_names("train-1f3a-00007")
+    ('shards/train-1f3a-00007.tfrecord', 'shards/train-1f3a-00007.parquet')
+    """
+    return f"{SHARDS}/{stem}.tfrecord", f"{SHARDS}/{stem}.parquet"
 
 
 def write_shard(task: ShardTask, report: Callable[[int, int], None]) -> ShardResult:
-    """Writes a shard, unless it is there already and its images have not changed since.
-
-    The shard, then the index, then the journal: each appears whole, under its own name.
+    """Writes a shard, unless it was delivered already and its images have not changed since.
 
     Args:
         task: What to write.
@@ -70,50 +78,38 @@ def write_shard(task: ShardTask, report: Callable[[int, int], None]) -> ShardRes
         PackError: An image changed since it was scanned.
         StorageError: A file cannot be read or written.
     """
-    shard = task.dest / SHARDS / f"{task.stem}.tfrecord"
-    target = shard.with_suffix(".parquet")
-    record = task.workspace / f"{task.stem}.json"
     with Spool(task.spool) as spool:
         fingerprint = _fingerprint(spool, task)
-        known = journal.load(record)
-        if known and known.fingerprint == fingerprint and _is_there(known, shard, target):
+        if task.known is not None and task.known.fingerprint == fingerprint:
             report(len(task.offsets), sum(spool.stamp(int(at))[0] for at in task.offsets))
-            return known
+            return task.known
+        shard, target = (task.drafts / Path(name).name for name in object_names(task.stem))
         try:
-            draft = task.workspace / f"{task.stem}.tfrecord{TEMPORARY_SUFFIX}"
-            rows, rejects, size = _write_records(draft, spool, task, report)
-            index_size = 0
+            rows, rejects, size = _write_records(shard, spool, task, report)
             if rows:
-                os.replace(draft, shard)
-                draft = task.workspace / f"{task.stem}.parquet{TEMPORARY_SUFFIX}"
-                index.write(draft, rows, task.metadata)
-                index_size = draft.stat().st_size
-                os.replace(draft, target)
+                index.write(target, rows, task.metadata)
             else:
-                draft.unlink()
+                shard.unlink()
         except StorageError:
             raise
         except OSError as error:
             raise StorageError(error.errno, f"Cannot write {shard}: {error.strerror}.") from error
-    result = ShardResult(
+    return ShardResult(
         stem=task.stem,
         fingerprint=fingerprint,
         bytes=size,
-        index_bytes=index_size,
         statistics=statistics.summarize(rows),
         rejects=tuple(rejects),
     )
-    journal.save(record, result)
-    return result
 
 
 def _write_records(
-    draft: Path, spool: Spool, task: ShardTask, report: Callable[[int, int], None]
+    shard: Path, spool: Spool, task: ShardTask, report: Callable[[int, int], None]
 ) -> tuple[list[index.Row], list[Reject], int]:
-    """The rows of the records written to `draft`, what was found wrong, and the file's size."""
+    """The rows of the records written to `shard`, what was found wrong, and the file's size."""
     rows: list[index.Row] = []
     rejects: list[Reject] = []
-    with open(draft, "wb", buffering=_BUFFER) as file:
+    with open(shard, "wb", buffering=_BUFFER) as file:
         writer = ShardWriter(file)
         for at in task.offsets.tolist():
             entry = spool.read(at)
@@ -145,8 +141,6 @@ def _write_records(
                 offset, length = writer.append(example.encode(image, task.labels))
                 rows.append(index.Row.of(image, offset=offset, length=length))
             report(1, len(data))
-        file.flush()
-        os.fsync(file.fileno())
     return rows, rejects, writer.bytes
 
 
@@ -187,14 +181,3 @@ def _fingerprint(spool: Spool, task: ShardTask) -> str:
         size, mtime = spool.stamp(at)
         state.update(b"%d %d\n" % (size, mtime))
     return state.hexdigest()
-
-
-def _is_there(known: ShardResult, shard: Path, target: Path) -> bool:
-    """Whether the files that a journal speaks of are in place."""
-    if known.bytes == 0:
-        return True
-    try:
-        sizes = shard.stat().st_size, target.stat().st_size
-    except OSError:
-        return False
-    return sizes == (known.bytes, known.index_bytes)

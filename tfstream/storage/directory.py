@@ -164,6 +164,15 @@ class Directory(abc.ABC):
             StorageError: Another fault that is final.
         """
 
+    def require_writable(self) -> None:  # noqa: B027 (not all can tell)
+        """Finds out whether objects may be made, where that can be told without making one.
+
+        Raises:
+            AccessDeniedError: They may not.
+            ObjectNotFoundError: The bucket does not exist.
+            StorageError: It cannot be written.
+        """
+
     @abc.abstractmethod
     def create(self, name: str, data: bytes) -> ObjectInfo:
         """Makes a small object, whole, unless there is one. Of several writers one wins.
@@ -198,7 +207,7 @@ class Directory(abc.ABC):
         """Deletes an object of that generation; nothing where it is gone already."""
 
 
-def open_directory(uri: str | os.PathLike[str], access: Access = Access()) -> Directory:  # noqa: B008 (frozen)
+def open_directory(uri: str | os.PathLike[str], access: Access = Access()) -> Directory:
     """Names a directory; nothing is read yet.
 
     Args:

@@ -1,0 +1,159 @@
+"""Brings finished shards to the destination, some at once, while others are being written."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Mapping, Set
+from pathlib import Path
+from types import TracebackType
+
+from tfstream.errors import ObjectExistsError, PackError
+from tfstream.format import manifest
+from tfstream.packing import journal
+from tfstream.packing.destination import Destination
+from tfstream.packing.journal import ShardResult
+from tfstream.packing.workspace import Workspace
+from tfstream.packing.write import SHARDS, object_names
+from tfstream.storage.directory import ObjectInfo
+
+__all__ = ["Delivery", "remove_leftovers"]
+
+# For deliveries under way when a pack is given up: until the next byte is sent, as a rule.
+_PATIENCE_SECONDS = 2.0
+
+
+class Delivery:
+    """Threads that deliver shards; each writes a shard's journal, and removes it from local disk.
+
+    Leaving the `with` block by an error cuts deliveries short.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        drafts: Path,
+        *,
+        begun: Set[str],
+        present: Mapping[str, ObjectInfo],
+        sent: Callable[[int], object],
+    ) -> None:
+        """Makes one; nothing is under way yet.
+
+        Args:
+            destination: Where to.
+            drafts: The directory of the workspace that shards and journals are in.
+            begun: Stems of shards that may have been delivered from here before.
+            present: The objects that were there in the beginning, by name.
+            sent: Is told of bytes that were uploaded.
+        """
+        self._destination = destination
+        self._drafts = drafts
+        self._begun = begun
+        self._present = present
+        self._sent = sent
+        self._free = threading.Semaphore(destination.at_once)
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._error: BaseException | None = None
+
+    def __enter__(self) -> Delivery:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            self._stopped = True
+        end = time.monotonic() + _PATIENCE_SECONDS
+        for _ in range(self._destination.at_once):
+            self._free.acquire(timeout=max(end - time.monotonic(), 0))
+
+    def put(self, result: ShardResult) -> None:
+        """Has a shard delivered; waits while as many as may be are under way.
+
+        Raises:
+            StorageError: One that was put before cannot be delivered.
+        """
+        self._free.acquire()
+        self._raise_error()
+        # Of a daemon thread: Ctrl-C does not wait for an upload.
+        threading.Thread(target=self._deliver, args=(result,), daemon=True).start()
+
+    def finish(self) -> None:
+        """Waits until all are delivered.
+
+        Raises:
+            StorageError: One cannot be.
+        """
+        for _ in range(self._destination.at_once):
+            self._free.acquire()
+        for _ in range(self._destination.at_once):
+            self._free.release()
+        self._raise_error()
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _deliver(self, result: ShardResult) -> None:
+        try:
+            self._deliver_one(result)
+        except BaseException as error:
+            self._error = self._error or error
+        finally:
+            self._free.release()
+
+    def _deliver_one(self, result: ShardResult) -> None:
+        record = self._drafts / f"{result.stem}.json"
+        names = object_names(result.stem) if result.bytes else ()
+        ours = result.stem in self._begun
+        if not ours and not any(name in self._present for name in names):
+            record.touch()  # an empty journal: what is there from now on is ours
+        objects = []
+        for name in names:
+            source = self._drafts / Path(name).name
+            try:
+                objects.append(
+                    self._destination.deliver(source, name, replace=ours, progress=self._progress)
+                )
+            except ObjectExistsError:
+                if not ours:
+                    record.unlink(missing_ok=True)
+                raise
+        with self._lock:
+            if self._stopped:  # another packer may have the workspace by now
+                return
+            journal.save(record, dataclasses.replace(result, objects=tuple(objects)))
+            for name in names:
+                (self._drafts / Path(name).name).unlink(missing_ok=True)
+
+    def _progress(self, count: int) -> None:
+        if self._stopped:
+            raise PackError("the pack was given up")
+        self._sent(count)
+
+
+def remove_leftovers(destination: Destination, workspace: Workspace) -> None:
+    """Deletes shards that were delivered from here and that no manifest names.
+
+    They are of packs that were begun with other options, and never finished.
+
+    Raises:
+        StorageError: They cannot be listed or deleted.
+    """
+    ours = {name for stem in workspace.stems() for name in object_names(stem)}
+    if not ours:
+        return
+    named = set()
+    for version in manifest.versions(destination.directory):
+        for split in manifest.load(destination.directory, version).splits:
+            for shard in split.shards:
+                named |= {shard.path, shard.index_path}
+    for info in list(destination.directory.list(f"{SHARDS}/")):
+        if info.name in ours - named:
+            destination.directory.delete(info)
