@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #include <mutex>
 #include <unordered_map>
@@ -67,7 +68,7 @@ bool Settle(const Frame& frame, const std::string& flaw, const Output& output,
             ReadCounters* counters, const OnFlaw& on_flaw) {
   if (flaw.empty()) {
     output.sound[frame.number] = 1;
-    counters->records += 1;
+    counters->CountRecord();
     return true;
   }
   output.Clear(frame);
@@ -75,6 +76,15 @@ bool Settle(const Frame& frame, const std::string& flaw, const Output& output,
 }
 
 }  // namespace
+
+void ReadCounters::CountRecord() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  newest = now.tv_sec * int64_t{1000000000} + now.tv_nsec;
+  int64_t none = 0;
+  first.compare_exchange_strong(none, newest);
+  records += 1;
+}
 
 std::shared_ptr<ReadCounters> CountersOf(int64_t stream) {
   static auto* mutex = new std::mutex();

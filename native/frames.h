@@ -15,6 +15,9 @@ namespace tfstream {
 // What a stream has read in this process, by stream number.
 struct ReadCounters {
   std::atomic<int64_t> records{0}, bytes{0}, requests{0}, corrupt{0};
+  std::atomic<int64_t> first{0}, newest{0};  // nanoseconds of a clock; 0: none yet
+
+  void CountRecord();
 };
 std::shared_ptr<ReadCounters> CountersOf(int64_t stream);
 
@@ -35,11 +38,12 @@ struct Frame {
 
 // Where an op puts what it reads.
 struct Output {
-  uint8_t* records;  // string elements, freshly allocated
+  uint8_t* records;  // string elements
   uint8_t* sound;    // one byte each
 
   // nullptr when memory is short.
   char* Allocate(const Frame& frame) const {
+    Clear(frame);
     return StringElement::Allocate(records + frame.number * StringElement::kBytes,
                                    frame.payload_bytes());
   }

@@ -142,7 +142,7 @@ class StringElement {
     return data;
   }
 
-  // Empties an element that Allocate filled.
+  // Empties an element that Allocate filled, or nobody has.
   static void Clear(void* element) {
     auto* raw = static_cast<uint8_t*>(element);
     if ((raw[0] & 3) == 1) {

@@ -239,12 +239,13 @@ __attribute__((visibility("default"))) void tfstream_set_key_of(tfstream::KeyOf 
   tfstream::key_of = function;
 }
 
-// records, bytes, requests, corrupt
+// records, bytes, requests, corrupt, nanoseconds from the first record to the newest
 __attribute__((visibility("default"))) void tfstream_read_counters(int64_t stream, int64_t* out) {
   const auto counters = tfstream::CountersOf(stream);
   out[0] = counters->records;
   out[1] = counters->bytes;
   out[2] = counters->requests;
   out[3] = counters->corrupt;
+  out[4] = counters->newest - counters->first;
 }
 }

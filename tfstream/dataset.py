@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import io
@@ -13,29 +14,57 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from tfstream.errors import CorruptRecordError, InvalidArgumentError, NoSuchKeyError
+from tfstream.fetch.counters import Counters
+from tfstream.fetch.fetcher import fetcher
+from tfstream.fetch.source import RemoteSource, Spec
 from tfstream.format import example, index, manifest, record
 from tfstream.format.label_map import LabelMap
 from tfstream.format.table import RecordTable
 from tfstream.images import ImageSpec, Raw
 from tfstream.order import Order, Share
+from tfstream.sizes import parse_size
+from tfstream.storage.directory import Access, Directory, open_directory
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from tfstream.stream import StreamDataset
+    from tfstream.stream import RemoteRecords, StreamDataset
     from tfstream.v1.annotated_image_pb2 import AnnotatedImage
     from tfstream.v1.manifest_pb2 import Manifest, Split
 
 __all__ = ["PackedDataset", "open_dataset"]
 
 
-def open_dataset(path: str | os.PathLike[str], *, version: int | None = None) -> PackedDataset:
+# Of a remote dataset: bytes of records that stay together in the shuffle, to be fetched at once.
+_REMOTE_BLOCK_BYTES = 4 << 20
+# But no fewer blocks than these for each lane.
+_LEAST_BLOCKS_A_LANE = 8
+_INDEXES_AT_ONCE = 32
+
+
+def open_dataset(
+    path: str | os.PathLike[str],
+    *,
+    version: int | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    cache_limit: int | str | None = None,
+    project: str | None = None,
+    anonymous: bool | None = None,
+    connections: int = 32,
+) -> PackedDataset:
     """Opens a packed dataset.
 
     Args:
-        path: The dataset's directory.
+        path: The dataset's directory, `gs://bucket/prefix`, or a URI that TensorFlow's file
+            systems know. What follows `version` is for datasets that are not on local disk.
         version: The number of a version; None: the newest.
+        cache_dir: Where bytes are kept once they were fetched, for all processes of this host;
+            None: they are not kept.
+        cache_limit: What the cache may take of the disk: bytes, or such as "100GB"; None: all.
+        project: Billed for the requests, if the bucket is "requester pays".
+        anonymous: Use no credentials, for public buckets; None: none where there are none.
+        connections: Requests at once, at most.
 
     Returns:
         All its splits, one after the other; `.split(name)` gives one.
@@ -43,10 +72,29 @@ def open_dataset(path: str | os.PathLike[str], *, version: int | None = None) ->
     Raises:
         DatasetNotFoundError: There is no dataset there, or no such version.
         ManifestError: Its manifest is damaged, or of a newer tfstream.
+        AccessDeniedError: It may not be read.
+        CacheError: The cache directory cannot be used.
+        InvalidArgumentError: An argument cannot be used.
     """
-    root = Path(path)
-    loaded = manifest.load(root, version)
-    return PackedDataset(root, loaded, tuple(split.name for split in loaded.splits), None)
+    directory = open_directory(path, Access(project, anonymous))
+    loaded = manifest.load(directory, version)
+    splits = tuple(split.name for split in loaded.splits)
+    if directory.path is not None:
+        return PackedDataset(directory, loaded, splits, None, None)
+    if connections < 1:
+        raise InvalidArgumentError(f"connections must be positive (got {connections})")
+    spec = Spec(
+        uri=directory.uri,
+        version=loaded.version,
+        splits=splits,
+        project=project,
+        anonymous=anonymous,
+        cache_dir=None if cache_dir is None else os.path.abspath(os.path.expanduser(cache_dir)),
+        cache_limit=None if cache_limit is None else parse_size(cache_limit, "cache_limit"),
+        connections=connections,
+    )
+    fetcher().source(spec, loaded)  # what is wrong with the cache directory is told now
+    return PackedDataset(directory, loaded, splits, None, spec)
 
 
 class PackedDataset:
@@ -58,20 +106,22 @@ class PackedDataset:
 
     def __init__(
         self,
-        root: Path,
+        directory: Directory,
         loaded: Manifest,
         splits: tuple[str, ...],
         rows: npt.NDArray[np.int64] | None,
+        spec: Spec | None,
     ) -> None:
-        self._root = root
+        self._directory = directory
         self._manifest = loaded
         self._splits = splits
         self._rows = rows  # of the concatenated splits; None: all of them
+        self._spec = spec and dataclasses.replace(spec, splits=splits)  # None: local
 
     @property
     def path(self) -> str:
-        """The dataset's directory."""
-        return str(self._root)
+        """The dataset's directory or URI."""
+        return self._directory.uri
 
     @property
     def version(self) -> int:
@@ -96,10 +146,11 @@ class PackedDataset:
         """
         if name not in self._splits:
             raise InvalidArgumentError(
-                f"{self._root} has no split {name!r}: it has {', '.join(self._splits) or 'none'}"
+                f"{self._directory} has no split {name!r}: "
+                f"it has {', '.join(self._splits) or 'none'}"
             )
         if self._rows is None:
-            return PackedDataset(self._root, self._manifest, (name,), None)
+            return self._with((name,), None)
         begin = 0
         for split in self._chosen:
             if split.name == name:
@@ -107,7 +158,10 @@ class PackedDataset:
             begin += split.statistics.records
         end = begin + split.statistics.records
         rows = self._rows[(self._rows >= begin) & (self._rows < end)] - begin
-        return PackedDataset(self._root, self._manifest, (name,), rows)
+        return self._with((name,), rows)
+
+    def _with(self, splits: tuple[str, ...], rows: npt.NDArray[np.int64] | None) -> PackedDataset:
+        return PackedDataset(self._directory, self._manifest, splits, rows, self._spec)
 
     @property
     def _chosen(self) -> list[Split]:
@@ -116,8 +170,35 @@ class PackedDataset:
     @functools.cached_property
     def _table(self) -> RecordTable:
         shards = [shard for split in self._chosen for shard in split.shards]
-        table = RecordTable.load(self._root, shards)
+        table = RecordTable.load(self._local, shards)
         return table if self._rows is None else table.take(self._rows)
+
+    @property
+    def _local(self) -> Path:
+        if self._directory.path is None:
+            raise RuntimeError(f"{self._directory} is not on local disk")
+        return self._directory.path
+
+    @property
+    def _source(self) -> RemoteSource:
+        if self._spec is None:
+            raise RuntimeError(f"{self._directory} is on local disk")
+        return fetcher().source(self._spec, self._manifest)
+
+    def _indexes(self, columns: list[str] | None = None) -> Iterator[tuple[Split, pa.Table]]:
+        """The shards' indexes, in storage order."""
+        shards = [(split, shard) for split in self._chosen for shard in split.shards]
+        if self._spec is None:
+            for split, shard in shards:
+                yield split, index.read(self._local / shard.index_path, columns)
+            return
+        for begin in range(0, len(shards), _INDEXES_AT_ONCE):
+            some = shards[begin : begin + _INDEXES_AT_ONCE]
+            names = [shard.index_path for _, shard in some]
+            for (split, _), name, data in zip(
+                some, names, self._source.files.read(names, Counters()), strict=True
+            ):
+                yield split, index.read(data, columns, name=self._directory.locate(name))
 
     @functools.cached_property
     def metadata(self) -> pa.Table:
@@ -130,12 +211,10 @@ class PackedDataset:
         import pyarrow as pa
 
         parts = []
-        for split in self._chosen:
-            for shard in split.shards:
-                part = index.read(self._root / shard.index_path)
-                part = part.drop_columns(["offset", "length", "orientation"])
-                name = pa.array([split.name] * part.num_rows, pa.string())
-                parts.append(part.add_column(1, "split", name))
+        for split, part in self._indexes():
+            part = part.drop_columns(["offset", "length", "orientation"])
+            name = pa.array([split.name] * part.num_rows, pa.string())
+            parts.append(part.add_column(1, "split", name))
         if not parts:
             return index.schema(dict(self._manifest.schema.metadata)).empty_table()
         table = pa.concat_tables(parts)
@@ -143,9 +222,7 @@ class PackedDataset:
 
     @functools.cached_property
     def _numbers(self) -> dict[str, int]:
-        shards = [shard for split in self._chosen for shard in split.shards]
-        columns = [index.read(self._root / shard.index_path, ["key"])["key"] for shard in shards]
-        keys = [key for column in columns for key in column.to_pylist()]
+        keys = [key for _, table in self._indexes(["key"]) for key in table["key"].to_pylist()]
         rows = range(len(keys)) if self._rows is None else self._rows.tolist()
         return {keys[row]: number for number, row in enumerate(rows)}
 
@@ -177,7 +254,7 @@ class PackedDataset:
             if which not in self._numbers:
                 near = difflib.get_close_matches(which, self._numbers, n=3)
                 hint = f" (near it: {', '.join(near)})" if near else ""
-                raise NoSuchKeyError(f"{self._root} holds no record {which!r}{hint}")
+                raise NoSuchKeyError(f"{self._directory} holds no record {which!r}{hint}")
             return self._record(self._numbers[which])
         if isinstance(which, int | np.integer):
             number = int(which) + len(self) if which < 0 else int(which)
@@ -192,16 +269,19 @@ class PackedDataset:
             if numbers.size and not (-len(self) <= numbers.min() <= numbers.max() < len(self)):
                 raise IndexError(f"a number in {numbers.tolist()[:8]} is not below {len(self)}")
             chosen = rows[numbers]
-        return PackedDataset(self._root, self._manifest, self._splits, chosen)
+        return self._with(self._splits, chosen)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return map(self._record, range(len(self)))
 
     def __repr__(self) -> str:
         splits = "+".join(self._splits)
-        return f"<PackedDataset {self._root} version {self.version} {splits}: {len(self)} records>"
+        what = f"{self._directory} version {self.version} {splits}"
+        return f"<PackedDataset {what}: {len(self)} records>"
 
     def _record(self, number: int) -> dict[str, Any]:
+        if self._spec is not None:
+            return self._fetched(number)
         table = self._table
         path = table.files[table.shards[number]]
         offset, length = int(table.offsets[number]), int(table.lengths[number])
@@ -210,7 +290,14 @@ class PackedDataset:
         except CorruptRecordError:  # once more, to name the record by its key as well
             key = index.key_at(path, offset) or ""
             payload = record.read_record(path, offset, length, key=key)
-        return _as_dict(example.decode(payload), path=path, offset=offset)
+        return _as_dict(example.decode(payload), place=f"{path} at byte {offset}")
+
+    def _fetched(self, number: int) -> dict[str, Any]:
+        rows = np.array([number if self._rows is None else self._rows[number]], np.int64)
+        (payload,) = fetcher().read(self._source, rows, Counters())
+        if payload is None:
+            raise RuntimeError("a record was left out")
+        return _as_dict(example.decode(payload), place=str(self._directory))
 
     def stream(
         self,
@@ -229,6 +316,7 @@ class PackedDataset:
         transform: Callable[..., Any] | None = None,
         drop_remainder: bool = False,
         on_corrupt: Literal["raise", "skip"] = "raise",
+        read_ahead: int | str = "64MB",
     ) -> StreamDataset:
         """A `tf.data.Dataset` of the records, decoded, augmented and batched.
 
@@ -252,13 +340,16 @@ class PackedDataset:
             world: (index, count) of the workers that share the stream.
             lanes: In how many parts an epoch is read in turn.
             block_size: Consecutive records that stay together in the shuffle;
-                None: 1, a uniform shuffle.
+                None: 1, a uniform shuffle; for remote datasets some 4 MiB of
+                records, which are fetched together.
             transform: Called in the graph on each sample before batching, with its
                 parts as arguments, or the dict.
             drop_remainder: Leave out the last, smaller batch; every worker then
                 takes len // (batch_size * workers) batches.
             on_corrupt: "raise": tf.errors.DataLossError names file, offset and key;
                 "skip": that record alone is left out, counted and reported.
+            read_ahead: Of a remote dataset: what is fetched before it is asked for, in
+                bytes, or such as "64MB".
 
         Raises:
             InvalidArgumentError: An argument is out of its range.
@@ -266,13 +357,13 @@ class PackedDataset:
         from tfstream import stream as stream_lib
 
         statistics = [split.statistics for split in self._chosen]
+        if block_size is None:
+            block_size = self._block_size(lanes)
         return stream_lib.build(
-            self._table,
+            self._table if self._spec is None else self._remote(read_ahead),
             self.labels,
             elements=stream_lib.Elements(image, label, boxes, elements),
-            order=Order(
-                len(self), seed=seed, lanes=lanes, block_size=block_size or 1, shuffle=shuffle
-            ),
+            order=Order(len(self), seed=seed, lanes=lanes, block_size=block_size, shuffle=shuffle),
             share=Share(
                 len(self), world=world, batch_size=batch_size, drop_remainder=drop_remainder
             ),
@@ -289,8 +380,38 @@ class PackedDataset:
 
     to_tensorflow = stream
 
+    @property
+    def _mean_bytes(self) -> float:
+        """Of a record's frame."""
+        shards = [shard for split in self._chosen for shard in split.shards]
+        return sum(shard.bytes for shard in shards) / max(1, sum(s.records for s in shards))
 
-def _as_dict(image: AnnotatedImage, *, path: str, offset: int) -> dict[str, Any]:
+    def _block_size(self, lanes: int) -> int:
+        """Records that stay together where the user does not say: one, on local disk."""
+        if self._spec is None:
+            return 1
+        fitting = int(_REMOTE_BLOCK_BYTES / max(1.0, self._mean_bytes))
+        return max(1, min(fitting, len(self) // (_LEAST_BLOCKS_A_LANE * max(1, lanes))))
+
+    def _remote(self, read_ahead: int | str) -> RemoteRecords:
+        """What a stream must know of records that are fetched."""
+        from tfstream.stream import RemoteRecords
+        from tfstream.windows import window_records
+
+        if self._spec is None:
+            raise RuntimeError(f"{self._directory} is on local disk")
+        ahead = parse_size(read_ahead, "read_ahead")
+        limit = self._spec.cache_limit
+        if self._spec.cache_dir is not None and limit is not None and limit < 2 * ahead:
+            raise InvalidArgumentError(
+                f"cache_limit={limit} (bytes) is less than twice what is in flight, "
+                f"read_ahead={read_ahead!r}: give the cache at least {2 * ahead} bytes, or a "
+                "smaller read_ahead"
+            )
+        return RemoteRecords(self._spec, self._rows, window_records(self._mean_bytes, ahead))
+
+
+def _as_dict(image: AnnotatedImage, *, place: str) -> dict[str, Any]:
     """A record as a user takes it by hand."""
     import PIL.Image
     import PIL.ImageOps
@@ -300,8 +421,7 @@ def _as_dict(image: AnnotatedImage, *, path: str, offset: int) -> dict[str, Any]
             upright = PIL.ImageOps.exif_transpose(stored).convert("RGB")
     except Exception as error:  # Pillow raises many kinds for damaged images
         raise CorruptRecordError(
-            f"the image of record {image.key!r} in {path} at byte {offset} cannot be decoded: "
-            f"{error}"
+            f"the image of record {image.key!r} in {place} cannot be decoded: {error}"
         ) from error
     boxes = [(o.box.ymin, o.box.xmin, o.box.ymax, o.box.xmax) for o in image.objects]
     main = example.main_object(image)

@@ -11,6 +11,7 @@ import collections
 import ctypes
 import functools
 import threading
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +20,22 @@ import numpy as np
 
 from tfstream import order as order_lib
 from tfstream.errors import CorruptRecordError
+from tfstream.fetch import kernel
+from tfstream.fetch.fetcher import fetcher
+from tfstream.fetch.source import Spec
 from tfstream.format import index, record
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-__all__ = ["count_iteration", "counters", "epoch_order", "library", "read_records"]
+__all__ = [
+    "count_iteration",
+    "counters",
+    "epoch_order",
+    "fetch_records",
+    "library",
+    "read_records",
+]
 
 _PATH = Path(__file__).parent / "lib" / "libtfstream_ops.so"
 _KEY_OF = ctypes.CFUNCTYPE(
@@ -52,6 +63,7 @@ def library() -> Any | None:
         return None
     module = tf.load_op_library(str(_PATH))
     _native().tfstream_set_key_of(_key_of)
+    kernel.register(_native(), lambda *call: fetcher().begin(*call))
     return module
 
 
@@ -87,12 +99,23 @@ class _Standin:
         self.lock = threading.Lock()
         self.iterations = 0
         self.counters = dict.fromkeys(("samples", "bytes_read", "requests", "corrupt"), 0)
+        self._first: float | None = None
+        self.seconds = 0.0
+
+    def count(self, **amounts: int) -> None:
+        """Adds to the counters, and takes the time."""
+        with self.lock:
+            now = time.monotonic()
+            self._first = self._first or now
+            self.seconds = now - self._first
+            for name, amount in amounts.items():
+                self.counters[name] += amount
 
 
 _standins: dict[int, _Standin] = collections.defaultdict(_Standin)
 
 
-def counters(stream: int) -> dict[str, int]:
+def counters(stream: int) -> dict[str, float]:
     """What a stream has read in this process.
 
     Args:
@@ -100,13 +123,22 @@ def counters(stream: int) -> dict[str, int]:
 
     Returns:
         `samples` (records), `bytes_read`, `requests` (system calls, each for one
-        or more neighbouring records) and `corrupt` (records).
+        or more neighbouring records), `corrupt` (records), `seconds` (from the first
+        record to the newest), `samples_per_second`, and what `fetch.counters` counts.
     """
     if library() is None:
-        return dict(_standins[stream].counters)
-    out = (ctypes.c_int64 * 4)()
-    _native().tfstream_read_counters(stream, out)
-    return dict(zip(("samples", "bytes_read", "requests", "corrupt"), out, strict=True))
+        read: dict[str, float] = dict(_standins[stream].counters)
+        seconds = _standins[stream].seconds
+    else:
+        out = (ctypes.c_int64 * 5)()
+        _native().tfstream_read_counters(stream, out)
+        names = ("samples", "bytes_read", "requests", "corrupt")
+        read = dict(zip(names, out[:4], strict=True))
+        seconds = out[4] / 1e9
+    read["seconds"] = seconds
+    read["samples_per_second"] = read["samples"] / seconds if seconds else 0.0
+    fetched = fetcher().counters(stream).snapshot()
+    return {**fetched, **read, "corrupt": read["corrupt"] + fetched["corrupt"]}
 
 
 def count_iteration(*, stream: int) -> tf.Tensor:
@@ -212,10 +244,7 @@ def read_records(
                 bad = f"{path} at byte {offset}"
                 if not skip_corrupt:
                     record.read_record(path, offset, length, key=index.key_at(path, offset) or "")
-            with standin.lock:
-                standin.counters["requests"] += 1
-                standin.counters["bytes_read"] += length
-                standin.counters["corrupt" if bad else "samples"] += 1
+            standin.count(requests=1, bytes_read=length, corrupt=bool(bad), samples=not bad)
             if bad:
                 warnings.warn(f"skipped a corrupt record in {bad}", RuntimeWarning, stacklevel=2)
         return records, sound
@@ -225,4 +254,43 @@ def read_records(
     )
     records.set_shape(shards.shape)
     sound.set_shape(shards.shape)
+    return records, sound
+
+
+def fetch_records(
+    numbers: tf.Tensor, *, spec: Spec, stream: int, skip_corrupt: bool
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Takes records of a remote dataset through the process's fetcher; blocks until they are here.
+
+    Args:
+        numbers: int64 [n], of the records, over the chosen splits.
+        spec: The dataset.
+        stream: The stream whose counters are advanced.
+        skip_corrupt: As for `read_records`.
+
+    Returns:
+        Payloads, string [n], and whether each is sound, bool [n].
+    """
+    import tensorflow as tf
+
+    lib = library()
+    if lib is not None:
+        text = tf.constant(spec.to_json())
+        return tuple(
+            lib.tfstream_fetch_records(numbers, text, stream=stream, skip_corrupt=skip_corrupt)
+        )
+
+    def fetch(wanted: Any) -> tuple[Any, Any]:
+        counters = fetcher().counters(stream)
+        found = fetcher().read(fetcher().source(spec), wanted, counters, skip_corrupt=skip_corrupt)
+        sound = np.array([payload is not None for payload in found], bool)
+        _standins[stream].count(
+            samples=int(sound.sum()),
+            bytes_read=sum(len(p) + record.FRAME_BYTES for p in found if p is not None),
+        )
+        return np.array([payload or b"" for payload in found], object), sound
+
+    records, sound = tf.numpy_function(fetch, [numbers], [tf.string, tf.bool], stateful=True)
+    records.set_shape(numbers.shape)
+    sound.set_shape(numbers.shape)
     return records, sound

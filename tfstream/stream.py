@@ -17,12 +17,17 @@ from tfstream.errors import InvalidArgumentError
 from tfstream.format import example
 from tfstream.order import Order, Share
 from tfstream.source import Chunk, Source
+from tfstream.windows import WINDOWS_AHEAD, WindowSource
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from tfstream.fetch.source import Spec
     from tfstream.format.label_map import LabelMap
     from tfstream.format.table import RecordTable
 
-__all__ = ["Elements", "StreamDataset", "build"]
+__all__ = ["Elements", "RemoteRecords", "StreamDataset", "build"]
 
 LABELS = (None, "index", "one_hot", "multi_hot")
 
@@ -100,11 +105,20 @@ class StreamDataset(tf.data.Dataset):
         """The shapes and dtypes of an element."""
         return self._inner.element_spec
 
-    def stats(self) -> dict[str, int]:
+    def stats(self) -> dict[str, float]:
         """What the stream has read so far, in this process.
 
         Returns:
-            `samples`, `bytes_read`, `requests` and `corrupt`.
+            `samples`: records read. `seconds`: from the first of them to the newest;
+            `samples_per_second`: the one by the other. `bytes_read`: of records, from disk or
+            memory. `requests`: reads of files, each for one or more neighbouring records.
+            `corrupt`: records that did not match their checksums.
+            Of remote datasets: `bytes_fetched` over the network; `fetches`: requests for them;
+            `retries` and `hedges` among those; `hedges_won`; `stall_seconds`: without a byte;
+            `wait_seconds`: summed over windows of records that had to be waited for;
+            `cache_hits` and `cache_misses`: records found in the page cache, or not;
+            `repaired`: records fetched again because they were damaged; `uncached`: pieces that
+            the cache could not keep.
         """
         return ops.counters(self._stream)
 
@@ -210,8 +224,23 @@ def _finisher(
     return finish
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class RemoteRecords:
+    """The selected records of a dataset that is not on local disk.
+
+    Attributes:
+        spec: The dataset.
+        rows: int64 [selected], which of its records; None: all.
+        window: Samples that are asked for at once.
+    """
+
+    spec: Spec
+    rows: npt.NDArray[np.int64] | None
+    window: int
+
+
 def build(
-    table: RecordTable,
+    records: RecordTable | RemoteRecords,
     labels: LabelMap,
     *,
     elements: Elements,
@@ -227,7 +256,7 @@ def build(
     """Puts a stream together.
 
     Args:
-        table: Where the selected records lie.
+        records: Where the selected records lie.
         labels: The dataset's label map.
         elements: What an element holds.
         order: The order of each epoch.
@@ -253,7 +282,21 @@ def build(
         pixels.check_formats(formats)  # here, where no autograph wraps the error
     skip_corrupt = on_corrupt == "skip"
     stream = secrets.randbits(62)
-    source = Source(table, order, share, stream, elements.draws, skip_corrupt)
+    source: Source | WindowSource
+    remote = isinstance(records, RemoteRecords)
+    if isinstance(records, RemoteRecords):
+        source = WindowSource(
+            records.spec,
+            records.rows,
+            order,
+            share,
+            stream,
+            elements.draws,
+            skip_corrupt,
+            records.window,
+        )
+    else:
+        source = Source(records, order, share, stream, elements.draws, skip_corrupt)
     parse = _parser(elements, labels, skip_corrupt=skip_corrupt)
     finish = _finisher(elements, formats=formats, rotated=rotated, largest=largest)
     # Work on single samples costs a call each: what needs none is done a chunk at a time.
@@ -296,13 +339,22 @@ def build(
     elif not skip_corrupt:
         ds = ds.apply(tf.data.experimental.assert_cardinality(share.steps * epochs))
     return StreamDataset(
-        ds.with_options(_options()).prefetch(2), stream=stream, steps_per_epoch=share.steps
+        ds.with_options(_options(waiting=WINDOWS_AHEAD if remote else 0)).prefetch(2),
+        stream=stream,
+        steps_per_epoch=share.steps,
     )
 
 
-def _options() -> tf.data.Options:
-    """How tf.data runs a stream."""
+def _options(*, waiting: int) -> tf.data.Options:
+    """How tf.data runs a stream.
+
+    Args:
+        waiting: Calls that may wait for bytes, each on a thread.
+    """
     options = tf.data.Options()
+    if waiting:
+        # What waits for the network must not take the threads of what computes.
+        options.threading.private_threadpool_size = (os.cpu_count() or 1) + waiting
     options.deterministic = True
     # The stream knows its share of the world: nobody else may shard it again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF

@@ -17,6 +17,8 @@ NAMES = (
     "cache_misses",  # records not found there
     "repaired",  # records that were bad in the cache and good when fetched again
     "uncached",  # pieces that the page cache could not keep
+    "corrupt",  # records that were bad even when fetched again
+    "wait_seconds",  # seconds in which windows of records waited for bytes
 )
 
 

@@ -1,0 +1,207 @@
+"""The fetcher of this process: what the native op asks of it, and what Python does."""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import functools
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfstream.errors import CorruptRecordError
+from tfstream.fetch import kernel
+from tfstream.fetch.call import UNAVAILABLE, Call
+from tfstream.fetch.counters import Counters
+from tfstream.fetch.downloads import Downloads
+from tfstream.fetch.objects import Writer
+from tfstream.fetch.source import RemoteFiles, RemoteSource, Spec
+from tfstream.fetch.window import Window
+from tfstream.fetch.workers import Workers
+from tfstream.format import manifest, record
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from tfstream.cache.pages import PageCache
+    from tfstream.storage.directory import Directory
+    from tfstream.v1.manifest_pb2 import Manifest
+
+__all__ = ["Fetcher", "fetcher"]
+
+_ENDING = "tfstream: the process is ending"
+
+
+class Fetcher:
+    """Everything of a process that has to do with remote datasets; made once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sources: dict[str, RemoteSource] = {}
+        self._files: dict[Spec, RemoteFiles] = {}
+        self._caches: dict[tuple[str, int | None], PageCache] = {}
+        self._downloads: dict[int, Downloads] = {}
+        self._writer = Writer()
+        self._workers = Workers()
+        self._streams: dict[int, Counters] = {}
+        self._open: set[int] = set()
+        self._closed = False
+        self._own_cache: tuple[str | None, int | None] | None = None
+        atexit.register(self.close)
+
+    def cache_here(self, directory: str | None, limit: int | None) -> None:
+        """Has this process use its own page cache, whatever the datasets' streams say."""
+        self._own_cache = (directory, limit)
+
+    def counters(self, stream: int) -> Counters:
+        """What a stream has fetched in this process."""
+        with self._lock:
+            return self._streams.setdefault(stream, Counters())
+
+    def source(self, spec: Spec, loaded: Manifest | None = None) -> RemoteSource:
+        """A dataset, shared by all that use it in this process.
+
+        Args:
+            spec: Which one.
+            loaded: Its manifest, where the caller has it.
+
+        Raises:
+            DatasetNotFoundError: It is not there (any more).
+            CacheError: The page cache cannot be used.
+            StorageError: The manifest cannot be read.
+        """
+        text = spec.to_json()
+        with self._lock:
+            if text in self._sources:
+                return self._sources[text]
+        directory = spec.directory()
+        if loaded is None:
+            loaded = manifest.load(directory, spec.version)
+        shards = [s for split in loaded.splits if split.name in spec.splits for s in split.shards]
+        with self._lock:
+            if text not in self._sources:
+                self._sources[text] = RemoteSource(self._files_of(spec, directory), shards)
+            return self._sources[text]
+
+    def _files_of(self, spec: Spec, directory: Directory) -> RemoteFiles:
+        """Shared by all versions and splits of a dataset."""
+        key = dataclasses.replace(spec, version=0, splits=())
+        if key not in self._files:
+            downloads = self._downloads.get(spec.connections)
+            if downloads is None:
+                downloads = self._downloads[spec.connections] = Downloads(spec.connections)
+            self._files[key] = RemoteFiles(directory, self._cache(spec), downloads, self._writer)
+        return self._files[key]
+
+    def _cache(self, spec: Spec) -> PageCache | None:
+        directory, limit = self._own_cache or (spec.cache_dir, spec.cache_limit)
+        if directory is None:
+            return None
+        from tfstream.cache.pages import PageCache
+
+        key = (directory, limit)
+        if key not in self._caches:
+            self._caches[key] = PageCache(directory, limit)
+        return self._caches[key]
+
+    def read(
+        self,
+        source: RemoteSource,
+        numbers: npt.NDArray[np.int64],
+        counters: Counters,
+        *,
+        skip_corrupt: bool = False,
+    ) -> list[bytes | None]:
+        """Records by number, checked.
+
+        Args:
+            source: The dataset.
+            numbers: int64 [n].
+            counters: What is done is added here.
+            skip_corrupt: Give None for a corrupt record instead of failing.
+
+        Returns:
+            Their payloads.
+
+        Raises:
+            CorruptRecordError: A record does not match its checksums, fetched twice.
+            StorageError: Something cannot be read.
+        """
+        payloads: list[bytes | None] = [None] * len(numbers)
+        with Window(source, numbers, counters) as window:
+            window.fetch()
+            bad = []
+            for row, place in enumerate(window.places()):
+                try:
+                    payloads[int(place["number"])] = _unframe(window, place)
+                except CorruptRecordError:
+                    bad.append(row)
+            for place in window.again(np.array(bad, np.int64)) if bad else ():
+                try:
+                    payloads[int(place["number"])] = _unframe(window, place)
+                    counters.add(repaired=1)
+                except CorruptRecordError:
+                    counters.add(corrupt=1)
+                    if not skip_corrupt:  # once more, to name the record by its key as well
+                        _, index_name, offset = window.describe(place)
+                        _unframe(window, place, source.key_of(index_name, offset))
+        return payloads
+
+    def begin(
+        self,
+        ticket: int,
+        stream: int,
+        skip_corrupt: bool,
+        spec: str,
+        numbers: npt.NDArray[np.int64],
+    ) -> None:
+        """Answers the native op: at once where all is cached, from another thread where not."""
+        with self._lock:
+            closed = self._closed
+            source = self._sources.get(spec)
+            if not closed:
+                self._open.add(ticket)
+        if closed:
+            kernel.end(ticket, UNAVAILABLE, _ENDING)
+            return
+        call = Call(
+            ticket,
+            self.counters(stream),
+            numbers,
+            opened=lambda: source or self.source(Spec.from_json(spec)),
+            ended=self._ended,
+            skip_corrupt=skip_corrupt,
+        )
+        if source is None or not call.serve_cached(source):
+            self._workers.run(call.serve)
+
+    def _ended(self, ticket: int, code: int = 0, message: str = "") -> None:
+        """Ends a run of the op."""
+        with self._lock:
+            self._open.discard(ticket)
+        kernel.end(ticket, code, message)
+
+    def close(self) -> None:
+        """Ends what is under way: an op that waits would keep the process from ending."""
+        with self._lock:
+            self._closed = True
+            waiting = list(self._open)
+            self._open.clear()
+            every = list(self._downloads.values())
+        for downloads in every:
+            downloads.close()
+        for ticket in waiting:
+            kernel.end(ticket, UNAVAILABLE, _ENDING)
+
+
+@functools.lru_cache(maxsize=1)
+def fetcher() -> Fetcher:
+    """The fetcher of this process."""
+    return Fetcher()
+
+
+def _unframe(window: Window, place: Any, key: str = "") -> bytes:
+    """The payload of a record that is placed, checked."""
+    path, _, offset = window.describe(place)
+    return record.unframe(bytes(window.bytes_of(place)), path=path, offset=offset, key=key)

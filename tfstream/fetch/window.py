@@ -1,0 +1,193 @@
+"""Some records of a remote dataset, wanted at once: found in the cache or fetched, then placed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfstream.fetch.objects import RemoteObject, Want, bring
+from tfstream.fetch.ranges import coalesce
+from tfstream.fetch.source import RemoteSource, assemble
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from tfstream.fetch.counters import Counters
+
+__all__ = ["PLACE", "Window"]
+
+_GAP = 16 << 10  # bytes fetched and not used, rather than sent for in a request of their own
+
+# Where the bytes of a record are, as native/fetch_records.cc has it.
+PLACE = np.dtype(
+    [
+        ("number", np.int64),  # in the output
+        ("offset", np.int64),  # of the object, in bytes
+        ("length", np.int64),  # of the frame, in bytes
+        ("address", np.int64),  # in memory; 0: in the file
+        ("fd", np.int64),  # of the cached file
+    ]
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Part:
+    """The records of one shard: their places, the cached file, what to bring."""
+
+    target: RemoteObject
+    descriptor: int
+    places: npt.NDArray[Any]
+    want: Want
+
+
+class Window:
+    """Records that are wanted together; a context in which their cached bytes stay.
+
+    Args:
+        source: The dataset.
+        numbers: int64 [n], of its records.
+        counters: Of the stream that wants them.
+    """
+
+    def __init__(
+        self, source: RemoteSource, numbers: npt.NDArray[np.int64], counters: Counters
+    ) -> None:
+        self._source = source
+        self._numbers = numbers
+        self._counters = counters
+        self._stack = contextlib.ExitStack()
+        self._parts: list[_Part] = []
+        self._again: list[_Part] = []
+        self._kept: list[memoryview] = []
+
+    def __enter__(self) -> Window:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the cached files and of the pieces in memory."""
+        self._parts.clear()
+        self._again.clear()
+        self._kept.clear()
+        self._stack.close()
+
+    def look(self) -> bool:
+        """Whether every record is cached, told without waiting for anything."""
+        shards = self._source.places.shards_of(self._numbers)
+        targets = {}
+        for shard in np.unique(shards).tolist():
+            target = self._source.shard(shard)
+            if target is None:
+                return False
+            targets[shard] = target
+        hits = 0
+        complete = True
+        for shard, target in targets.items():
+            part, cached = self._part(shard, target, np.flatnonzero(shards == shard))
+            self._parts.append(part)
+            hits += cached
+            complete = complete and cached == len(part.places)
+        self._counters.add(cache_hits=hits, cache_misses=len(self._numbers) - hits)
+        return complete
+
+    def fetch(self) -> None:
+        """Brings what is not cached; waits for it.
+
+        Raises:
+            TfstreamError: Something cannot be had.
+        """
+        if not self._parts:
+            self._source.prepare(self._source.places.shards_of(self._numbers), self._counters)
+            if self.look():
+                return
+        bring([part.want for part in self._parts], self._counters)
+
+    def places(self) -> npt.NDArray[Any]:
+        """Where each record's bytes are now: PLACE [n]; they stay until `close`."""
+        for part in self._parts:
+            if part.want.pieces:
+                self._point(part)
+        return np.concatenate([part.places for part in self._parts])
+
+    def again(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Fetches records anew that were found bad.
+
+        Args:
+            rows: Of what `places` returned.
+
+        Returns:
+            PLACE [rows]: where their bytes are now.
+        """
+        bad = set(rows.tolist())
+        begin = 0
+        for part in self._parts:
+            chosen = [row - begin for row in range(begin, begin + len(part.places)) if row in bad]
+            begin += len(part.places)
+            if chosen:
+                ranges = [
+                    (int(place["offset"]), int(place["offset"] + place["length"]))
+                    for place in part.places[chosen]
+                ]
+                part.target.forget(ranges)
+                want = Want(part.target, coalesce(ranges, gap=0))
+                fresh = part.places[chosen]
+                fresh["address"] = 0
+                self._again.append(_Part(part.target, part.descriptor, fresh, want))
+        bring([part.want for part in self._again], self._counters)
+        for part in self._again:
+            self._point(part)
+        return np.concatenate([part.places for part in self._again])
+
+    def bytes_of(self, place: Any) -> memoryview:
+        """The frame of a record that is placed."""
+        begin, end = int(place["offset"]), int(place["offset"] + place["length"])
+        for part in [*self._again, *self._parts]:
+            if int(place["number"]) in part.places["number"]:
+                return assemble(part.want, begin, end, part.descriptor)
+        raise KeyError(place)
+
+    def describe(self, place: Any) -> tuple[str, str, int]:
+        """The shard of a place, its index, and the record's offset in bytes: for messages."""
+        number = self._numbers[int(place["number"])]
+        places = self._source.places
+        shard = places.shards[int(places.shards_of(np.array([number]))[0])]
+        path = self._source.files.directory.locate(shard.path)
+        return path, shard.index_path, int(place["offset"])
+
+    def _part(
+        self, shard: int, target: RemoteObject, rows: npt.NDArray[np.intp]
+    ) -> tuple[_Part, int]:
+        """The records of a shard, and how many of them are cached."""
+        places = np.zeros(len(rows), PLACE)
+        places["number"] = rows
+        places["offset"], places["length"] = self._source.places.lookup(shard, self._numbers[rows])
+        places["fd"] = descriptor = self._stack.enter_context(target.use())
+        begins, ends = places["offset"], places["offset"] + places["length"]
+        ranges = coalesce(zip(begins.tolist(), ends.tolist(), strict=True), gap=_GAP)
+        absent = [each for each in ranges if target.missing(*each)]
+        cached = len(rows)
+        for begin, end in absent:
+            cached -= int(((begins >= begin) & (ends <= end)).sum())
+        return _Part(target, descriptor, places, Want(target, absent)), cached
+
+    def _point(self, part: _Part) -> None:
+        """Gives the records that were fetched their addresses."""
+        ranges = part.want.ranges
+        for place in part.places:
+            begin = int(place["offset"])
+            end = begin + int(place["length"])
+            if any(first <= begin and end <= last for first, last in ranges):
+                data = assemble(part.want, begin, end, part.descriptor)
+                self._kept.append(data)
+                place["address"] = np.frombuffer(data, np.uint8).ctypes.data
