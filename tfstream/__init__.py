@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tfstream import errors
 
 if TYPE_CHECKING:
+    from tfstream import keras
     from tfstream.dataset import PackedDataset
     from tfstream.dataset import open_dataset as open
     from tfstream.format.label_map import LabelMap
@@ -28,6 +29,7 @@ __all__ = [
     "ReinitializableIterator",
     "StreamDataset",
     "errors",
+    "keras",
     "open",
     "pack",
 ]
@@ -45,6 +47,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "keras":
+        return importlib.import_module("tfstream.keras")
     if name not in _HOMES:
         raise AttributeError(f"module 'tfstream' has no attribute {name!r}")
     module, attribute = _HOMES[name]

@@ -60,9 +60,7 @@ def start(stats: Callable[[], Mapping[str, float] | None], every: float) -> LogL
     return lines
 
 
-def _log(
-    stats: Callable[[], Mapping[str, float] | None], every: float, lines: LogLines
-) -> None:
+def _log(stats: Callable[[], Mapping[str, float] | None], every: float, lines: LogLines) -> None:
     before, then = stats(), time.monotonic()
     idle = True
     while before is not None and not lines.wait(every):

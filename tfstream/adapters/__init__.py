@@ -1,0 +1,1 @@
+"""Streams inside other frameworks' training loops."""

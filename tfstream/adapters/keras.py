@@ -1,0 +1,139 @@
+"""Keras callbacks for streams."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from tfstream.errors import InvalidArgumentError
+from tfstream.fetch import metrics
+
+if TYPE_CHECKING:
+    from tfstream.stream import StreamDataset
+
+__all__ = ["StreamMonitor"]
+
+# As totals: these say most as lines that should stay flat.
+_TOTALS = ("retries", "hedges", "repaired", "corrupt")
+
+
+class StreamMonitor(tf.keras.callbacks.Callback):
+    """A callback that writes how the stream does as TensorBoard scalars.
+
+    `tfstream/samples_per_second`, `tfstream/waiting` (the share of the time, 0 to 1, that
+    training waited for data), `tfstream/bytes_fetched_per_second`, `tfstream/cache_hit_rate`
+    (0 to 1), each over the batches since the last ones, and `tfstream/retries`, `tfstream/hedges`,
+    `tfstream/repaired`, `tfstream/corrupt` since training began. Time spent on validation
+    counts nowhere. A step is one of the optimizer's.
+
+    Args:
+        dataset: The stream that is trained from.
+        log_dir: Where the scalars are written; None: to the writer that is
+            `tf.summary`'s default.
+        every: Batches between two writings; there is one at each epoch's end too.
+
+    Raises:
+        InvalidArgumentError: The dataset is not a stream, or `every` not positive.
+
+    Example: `model.fit(ds, callbacks=[tfstream.keras.StreamMonitor(ds, "logs")])`
+    """
+
+    def __init__(
+        self,
+        dataset: StreamDataset,
+        log_dir: str | os.PathLike[str] | None = None,
+        every: int = 100,
+    ) -> None:
+        super().__init__()
+        if not callable(getattr(dataset, "stats", None)):
+            raise InvalidArgumentError(
+                f"a StreamMonitor needs the StreamDataset that stream() gave, before any map() "
+                f"or batch() of your own (got {type(dataset).__name__})"
+            )
+        if every < 1:
+            raise InvalidArgumentError(f"every must be a positive number of batches (got {every})")
+        self._dataset = dataset
+        self._log_dir = log_dir
+        self._every = every
+        self._writer: tf.summary.SummaryWriter | None = None
+        self._first: dict[str, float] = {}
+        self._before: dict[str, float] = {}
+        self._then = 0.0
+        self._batches = 0  # since the last writing
+        self._steps = 0  # since training began
+        self._testing_since = 0.0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Opens the writer."""
+        if self._log_dir is not None:
+            self._writer = tf.summary.create_file_writer(os.fspath(self._log_dir))
+        elif not tf.summary.should_record_summaries():
+            raise InvalidArgumentError(
+                "a StreamMonitor without log_dir writes to tf.summary's default writer, and there "
+                "is none: give log_dir, or call fit() inside `with writer.as_default():`"
+            )
+        self._first = self._before = dict(self._dataset.stats())
+        self._then = time.monotonic()
+        self._batches = self._steps = 0
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Writes when it is time to."""
+        self._batches += 1
+        self._steps += 1
+        if self._batches >= self._every:
+            self._write()
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        """Stops the clock."""
+        self._testing_since = time.monotonic()
+
+    def on_test_end(self, logs: Any = None) -> None:
+        """Lets the clock go on."""
+        if self._testing_since:
+            self._then += time.monotonic() - self._testing_since
+        self._testing_since = 0.0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Writes what is left."""
+        if self._batches:
+            self._write()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Closes the writer."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _write(self) -> None:
+        after, now = dict(self._dataset.stats()), time.monotonic()
+        done = metrics.rates(self._before, after, now - self._then)
+        self._before, self._then, self._batches = after, now, 0
+        scalars = {
+            "samples_per_second": done.samples_per_second,
+            "waiting": done.waiting,
+            "bytes_fetched_per_second": done.bytes_fetched_per_second,
+            "cache_hit_rate": done.cache_hit_rate,
+            **{name: after.get(name, 0) - self._first.get(name, 0) for name in _TOTALS},
+        }
+        step = self._step()
+        with self._writer.as_default() if self._writer else contextlib.nullcontext():
+            for name, value in scalars.items():
+                if value is not None:
+                    number = tf.constant(value, tf.float32)
+                    tf.summary.write(f"tfstream/{name}", number, step, _scalar())
+
+    def _step(self) -> int:
+        """The optimizer's, which goes on where a checkpoint was restored."""
+        iterations = getattr(getattr(self.model, "optimizer", None), "iterations", None)
+        return self._steps if iterations is None else int(iterations.numpy())
+
+
+def _scalar() -> Any:
+    """What makes a scalar of a tensor; `tf.summary.scalar` works where TensorBoard is installed."""
+    metadata = tf.compat.v1.SummaryMetadata(data_class="DATA_CLASS_SCALAR")
+    metadata.plugin_data.plugin_name = "scalars"
+    return metadata
