@@ -84,9 +84,7 @@ class PageCache:
         with self._mutex:
             opened = list(self._open)
             self._open.clear()
-            if self._claims >= 0:
-                os.close(self._claims)
-                self._claims = -1
+        self._close_claims()
         for cached in opened:
             cached.close_if_idle()
 
@@ -138,7 +136,8 @@ class PageCache:
 
     def restore(self) -> None:
         """Makes the directories again that somebody removed."""
-        os.makedirs(self.objects, exist_ok=True)
+        prepare(self.directory)
+        self._close_claims()
 
     def claims(self) -> int:
         """The file whose locks are claims; -1 where there is none."""
@@ -153,6 +152,12 @@ class PageCache:
                 flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
                 self._claims = os.open(os.path.join(self.directory, CLAIMS), flags, 0o666)
 
+    def _close_claims(self) -> None:
+        with self._mutex:
+            if self._claims >= 0:
+                os.close(self._claims)
+                self._claims = -1
+
     def _forked(self) -> None:
         """In a child: closes what it shares with its parent, whose locks stay as they are."""
         self._mutex = threading.Lock()
@@ -161,9 +166,7 @@ class PageCache:
         self._open.clear()
         self._space.forked()
         self._publisher.forked()
-        if self._claims >= 0:
-            os.close(self._claims)
-            self._claims = -1
+        self._close_claims()
 
 
 def _after_fork() -> None:
