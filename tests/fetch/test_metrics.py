@@ -17,7 +17,7 @@ BEFORE = {
     "retries": 4,
     "hedges": 1,
     "stall_seconds": 1.5,
-    "wait_seconds": 2.0,
+    "starved_seconds": 2.0,
     "repaired": 0,
     "corrupt": 2,
 }
@@ -37,7 +37,7 @@ def test_a_line_says_what_was_done_in_the_interval_alone() -> None:
             cache_hits=971,
             cache_misses=29,
             retries=3,
-            wait_seconds=0.5,
+            starved_seconds=0.5,
             stall_seconds=10.02,
         ),
         10.0,
@@ -75,4 +75,4 @@ def test_what_is_not_known_is_not_said() -> None:
 
 @pytest.mark.parametrize(("waited", "share"), [(0.0, 0.0), (2.5, 0.5), (7.0, 1.0)])
 def test_no_more_than_all_the_time_is_waited(waited: float, share: float) -> None:
-    assert rates(BEFORE, after(wait_seconds=waited), 5).waiting == share
+    assert rates(BEFORE, after(starved_seconds=waited), 5).waiting == share

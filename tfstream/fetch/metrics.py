@@ -53,12 +53,12 @@ def rates(before: Mapping[str, float], after: Mapping[str, float], seconds: floa
 
     seconds = max(seconds, 1e-9)
     looked_up = grown("cache_hits") + grown("cache_misses")
-    waited = min(grown("wait_seconds") / seconds, 1.0)
+    waited = min(grown("starved_seconds") / seconds, 1.0)
     return Rates(
         samples_per_second=grown("samples") / seconds,
         bytes_read_per_second=grown("bytes_read") / seconds,
         bytes_fetched_per_second=grown("bytes_fetched") / seconds,
-        waiting=waited if "wait_seconds" in after else None,
+        waiting=waited if "starved_seconds" in after else None,
         cache_hit_rate=grown("cache_hits") / looked_up if looked_up else None,
         fetches=int(grown("fetches")),
         retries=int(grown("retries")),
