@@ -239,8 +239,8 @@ def open_destination(
     text = os.fspath(dest)
     if not text:
         raise InvalidArgumentError("dest='' is no place: give a directory, or gs://bucket/prefix.")
-    if "://" in text:
-        directory = open_directory(text, Access(project=project))
+    directory = open_directory(text, Access(project=project))
+    if directory.path is None:
         return _Remote(directory, Path(os.path.abspath(workspace or _cache() / "packing")))
     for name, value in (("workspace", workspace), ("project", project)):
         if value is not None:

@@ -218,6 +218,8 @@ def open_directory(uri: str | os.PathLike[str], access: Access = Access()) -> Di
         InvalidArgumentError: It is not a URI of these forms.
     """
     text = os.fspath(uri)
+    if text.startswith("gs:") and not text.startswith("gs://"):
+        raise InvalidArgumentError(f"{text!r} needs two slashes: gs://bucket/prefix.")
     if "://" not in text:
         from tfstream.storage.local import LocalDirectory
 
