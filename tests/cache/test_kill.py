@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import random
+import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cached
+import pytest
 from cached import OBJECTS, SIZE
 
-from tfstream.cache import PageCache
+from tfstream.cache import PAGE, PageCache
 from tfstream.cache.space import Space
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -65,3 +71,81 @@ def test_a_stopped_process_does_not_stop_the_others(tmp_path: Path, start: Start
     assert cached.cached(cache, 0).try_claim(0, SIZE) is None
     subprocess.run(["kill", "-CONT", str(holder.pid)], check=True)
     assert holder.communicate("\n", timeout=20)[0] == "done\n"
+
+
+_CALLS = ("open", "ftruncate", "pwrite", "unlink", "utime", "close")
+
+
+def _die_at(call: int, directory: Path, limit: int) -> bool:
+    """Stores and evicts in a child that dies at its `call`-th system call; whether it did."""
+    child = os.fork()
+    if child == 0:
+        left = call
+
+        def deadly(function: Callable[..., Any]) -> Callable[..., Any]:
+            def called(*arguments: Any) -> Any:
+                nonlocal left
+                left -= 1
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return function(*arguments)
+
+            return called
+
+        for name in _CALLS:
+            setattr(os, name, deadly(getattr(os, name)))
+        fcntl.flock = deadly(fcntl.flock)
+        try:
+            cache = PageCache(directory, limit)
+            for number in (1, 2):
+                target = cached.cached(cache, number)
+                with target.use(), target.try_claim(0, SIZE):
+                    cached.fill(target, number)
+        finally:
+            os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def test_a_process_may_die_at_any_step(tmp_path: Path) -> None:
+    limit = int(2.5 * SIZE)  # the second object of the child drives one out
+    for call in range(200):
+        directory = tmp_path / str(call)
+        cache = PageCache(directory, limit)
+        for number in (0, 3):
+            assert cached.fill(cached.cached(cache, number), number)
+        died = _die_at(call, directory, limit)
+        for number in range(4):
+            target = cached.cached(cache, number)
+            cached.check(target, number, 0, SIZE)
+            assert target.try_claim(0, SIZE) is not None
+        assert cached.disk_use(directory) <= limit
+        for number in range(4):
+            assert cached.fill(cached.cached(cache, number), number)
+            assert cached.check(cached.cached(cache, number), number, 0, SIZE) == SIZE
+            assert cached.disk_use(directory) <= limit
+        cache.close()
+        shutil.rmtree(directory)
+        if not died:
+            break
+    assert 30 < call < 199, "every step of the child was its last one once"
+
+
+@pytest.mark.parametrize("what", ["ledger", "object"])
+def test_a_lock_that_is_never_given_back_costs_the_cache_and_not_the_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr("tfstream.cache.space._PATIENCE", 0.2)
+    monkeypatch.setattr("tfstream.cache.cached_object._PATIENCE", 0.2)
+    cache = PageCache(tmp_path, 5 * SIZE)
+    target = cached.cached(cache, 0)
+    cached.fill(target, 0, 0, 8 * PAGE)
+    path = {"ledger": tmp_path / "ledger", "object": Path(target._path)}[what]
+    with open(path, "rb") as stuck:
+        fcntl.flock(stuck, fcntl.LOCK_EX)
+        begun = time.monotonic()
+        for _ in range(200):
+            assert not cached.fill(target, 0, 8 * PAGE, 16 * PAGE)
+            with target.use() as descriptor:
+                assert (descriptor < 0) == (what == "object")
+        assert time.monotonic() - begun < 2, "it is not waited for each time"
+        assert cached.check(target, 0, 0, SIZE) == (0 if what == "object" else 8 * PAGE)

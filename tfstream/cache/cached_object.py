@@ -36,7 +36,7 @@ class Owner(Protocol):
     def make_room(self, count: int) -> bool:
         """Evicts others, because the disk is full; whether that made room."""
 
-    def refused(self, error: OSError | None) -> None:
+    def refused(self, error: OSError) -> None:
         """Is told that something could not be kept."""
 
     def opened(self, cached: CachedObject) -> None:
@@ -197,7 +197,6 @@ class CachedObject:
         first, count = self._pages(begin, end)
         with self._use as descriptor:
             if descriptor < 0 or not self._writable:
-                self._owner.refused(None)
                 return False
             # One page more: for the map, which is sparse too.
             if not self._owner.reserve((count + 1) * PAGE):
@@ -326,6 +325,7 @@ class CachedObject:
             except OSError as error:
                 if error.errno not in _READ_ONLY:
                     raise
+                self._owner.refused(error)
                 self._writable = False
                 with contextlib.suppress(FileNotFoundError):
                     self._descriptor = os.open(self._path, flags | os.O_RDONLY)

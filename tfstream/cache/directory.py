@@ -20,7 +20,8 @@ CLAIMS = "claims"
 _MARKER = "tfstream-cache.json"
 _FORMAT = 1
 # With these the cache cannot be written now, but may be read, or written later.
-_NOT_NOW = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NOT_NOW = {errno.EROFS, errno.EACCES, errno.EPERM, *_FULL}
 
 
 def default_directory() -> Path:
@@ -45,6 +46,8 @@ def prepare(directory: str) -> None:
     except FileExistsError:
         pass  # a file: said by `check`
     except OSError as error:
+        if error.errno in _FULL:
+            return
         raise errors.CacheError(
             error.errno,
             f"The cache directory {directory} cannot be made: {error.strerror}. "
@@ -65,7 +68,7 @@ def check(directory: str) -> bool:
         CacheError: It cannot be used: a file, not to be read, of a newer format.
     """
     path = Path(directory)
-    if path.exists() and not path.is_dir():
+    if os.path.lexists(path) and not os.path.isdir(path):
         raise errors.CacheError(
             errno.ENOTDIR,
             f"The cache directory {directory} is a file. Name a directory; it is made where it "
@@ -105,9 +108,13 @@ def check(directory: str) -> bool:
 def _write_marker(directory: str) -> None:
     path = os.path.join(directory, _MARKER)
     fresh = f"{path}.{os.getpid()}.tmp"
-    with open(fresh, "w", encoding="utf-8") as file:
-        json.dump({"format": _FORMAT, "what": "the page cache of tfstream"}, file)
-    os.replace(fresh, path)
+    try:
+        with open(fresh, "w", encoding="utf-8") as file:
+            json.dump({"format": _FORMAT, "what": "the page cache of tfstream"}, file)
+        os.replace(fresh, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(fresh)
 
 
 def _owner(path: Path) -> str:

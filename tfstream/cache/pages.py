@@ -105,9 +105,9 @@ class PageCache:
         except OSError:
             return False
 
-    def refused(self, error: OSError | None) -> None:
+    def refused(self, error: OSError) -> None:
         """Says once that what is fetched is not kept, and why."""
-        if self._warned or error is None:
+        if self._warned:
             return
         self._warned = True
         why = os.strerror(error.errno or errno.EIO)

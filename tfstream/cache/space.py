@@ -19,6 +19,7 @@ __all__ = ["Space", "Stored", "evict", "scan", "victims"]
 _LOW_WATER = 0.9  # of the limit: evicted down to there, so as not to evict at every store
 _PATIENCE = 5.0  # seconds for the ledger's lock: an eviction of others may take that long
 _PAUSE = 1.0  # seconds without trying again, after no room could be made
+_LONG_PAUSE = 30.0  # and after the lock could not be had
 _NO_LIMIT = 2**63 - 1
 _USED = struct.Struct("<q")
 
@@ -127,7 +128,7 @@ class Space:
             return False
         with self._ledger() as ledger:
             if not ledger:
-                return self._refuse()
+                return self._refuse(_LONG_PAUSE)
             used = self._read()
             if used + count > limit:
                 used = self._shrink(limit - count, int(_LOW_WATER * limit) - count)
@@ -148,7 +149,7 @@ class Space:
             return False
         with self._ledger() as ledger:
             if not ledger:
-                return self._refuse()
+                return self._refuse(_LONG_PAUSE)
             before = sum(file.disk for file in scan(self._objects))
             goal = min(int(_LOW_WATER * before), before - count)
             after = self._shrink(goal, goal)
@@ -188,8 +189,8 @@ class Space:
         self._mutex = threading.Lock()
         self.close()
 
-    def _refuse(self) -> bool:
-        self._closed_until = time.monotonic() + _PAUSE
+    def _refuse(self, pause: float = _PAUSE) -> bool:
+        self._closed_until = time.monotonic() + pause
         return False
 
     @contextlib.contextmanager
