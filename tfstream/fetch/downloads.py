@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
+import logging
 import threading
-import weakref
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,12 +15,15 @@ from tfstream.errors import InvalidArgumentError, StorageError
 from tfstream.fetch.counters import Counters
 from tfstream.fetch.hedger import Hedger
 from tfstream.fetch.policy import Policy
-from tfstream.fetch.transfer import Range, Transfer, settle
+from tfstream.fetch.transfer import Extent, Transfer, settle
 from tfstream.storage.directory import Directory, ObjectInfo
 
 __all__ = ["Downloads"]
 
 Result = TypeVar("Result")
+
+_LOGGER = logging.getLogger("tfstream")
+_WARNING_SECONDS = 60.0  # from one warning to the next
 
 
 class Downloads:
@@ -49,7 +52,7 @@ class Downloads:
         self._threads = 0
         self._closed = False
         self._hedger = Hedger(policy, connections, self._transfers)
-        _ALL.add(self)
+        self._complaints = _Complaints()
 
     def submit(
         self, directory: Directory, info: ObjectInfo, offset: int, length: int, counters: Counters
@@ -76,8 +79,9 @@ class Downloads:
                 f"{directory.locate(info.name)} has {info.size} bytes: {length} bytes from byte "
                 f"{offset} on cannot be read."
             )
-        what = Range(directory, info, offset, length)
-        return self._start(Transfer(what, counters, self._policy, self._hedger.report))
+        what = Extent(directory, info, offset, length)
+        report, warn = self._hedger.report, self._complaints.say
+        return self._start(Transfer(what, counters, self._policy, report, warn))
 
     def call(self, function: Callable[[], Result]) -> Future[Result]:
         """Runs a function on one of the threads, in its turn.
@@ -164,6 +168,23 @@ class _Call:
             settle(self.future, result)
 
 
+class _Complaints:
+    """Warnings, a few of many: in an outage each download has one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def say(self, message: str) -> None:
+        """Logs it, unless there was one a short while ago."""
+        with self._lock:
+            now = time.monotonic()
+            if now < self._next:
+                return
+            self._next = now + _WARNING_SECONDS
+        _LOGGER.warning("%s", message)
+
+
 def _acknowledge(future: Future[Any]) -> None:
     """Tells those who wait for several futures of a cancelled one, which cancel() leaves out."""
     if future.cancelled():
@@ -175,13 +196,3 @@ def _closing() -> StorageError:
         "The download was given up: this process has closed its connections, or is at its end. "
         "Open the dataset again."
     )
-
-
-_ALL: weakref.WeakSet[Downloads] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    """Lets nobody wait at the interpreter's end for bytes that will not come any more."""
-    for downloads in tuple(_ALL):
-        downloads.close()

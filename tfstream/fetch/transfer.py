@@ -19,7 +19,10 @@ from tfstream.fetch.counters import Counters
 from tfstream.fetch.policy import Policy, Progress
 from tfstream.storage.directory import Attempt, Directory, ObjectInfo
 
-__all__ = ["Request", "Transfer", "settle"]
+__all__ = ["Extent", "Request", "Transfer", "settle"]
+
+# Faults that last longer are not kept from the user, who sees training stand still.
+_QUIET_SECONDS = 10.0
 
 
 class Request:
@@ -57,7 +60,7 @@ class Request:
 
 
 @dataclasses.dataclass(frozen=True)
-class Range:
+class Extent:
     """Some bytes of an object, in one generation of it."""
 
     directory: Directory
@@ -80,10 +83,11 @@ class Transfer:
 
     def __init__(
         self,
-        what: Range,
+        what: Extent,
         counters: Counters,
         rules: Policy,
         report: Callable[[float, int], object],
+        warn: Callable[[str], object],
     ) -> None:
         """Prepares it.
 
@@ -92,6 +96,7 @@ class Transfer:
             counters: What is done is added here.
             rules: When to try again.
             report: Is told of the seconds and the bytes of each request that did well.
+            warn: Is told, in words, of faults that last.
         """
         self.future: Future[memoryview] = Future()
         self.request: Request | None = None
@@ -99,6 +104,7 @@ class Transfer:
         self._counters = counters
         self._rules = rules
         self._report = report
+        self._warn = warn
         self._under_way = _UnderWay()
         self._buffer = memoryview(b"")
         self.future.add_done_callback(self._under_way.stop)
@@ -109,14 +115,14 @@ class Transfer:
         have = failures = tries = 0
         alive = time.monotonic()  # when the last byte came
         while not self.future.done():
-            if not tries:
-                self._buffer = _new_buffer(length)
             tries += 1
             request = self.request = Request(have, length - have)
             try:
+                if not self._buffer:
+                    self._buffer = _new_buffer(length)
                 self._send(request, self._buffer, retries=tries > 1)
             except TransientError as error:
-                fault, retry_after = str(error), error.retry_after
+                fault, retry_after = str(error).rstrip("."), error.retry_after
                 self._counters.add(stall_seconds=error.stalled)
             except BaseException as error:
                 settle(self.future, error=_bare(error))
@@ -132,10 +138,16 @@ class Transfer:
                 have += request.attempt.received
                 alive, failures = time.monotonic(), 0
             failures += 1
-            left = alive + self._rules.patience - time.monotonic()
+            silent = time.monotonic() - alive
+            left = self._rules.patience - silent
             if left <= 0:
                 settle(self.future, error=self._given_up(tries, fault))
                 return
+            if silent >= _QUIET_SECONDS:
+                self._warn(
+                    f"{self._what}: not one byte came for {silent:.0f} s, in {tries} tries; the "
+                    f"last fault: {fault}. It is tried for {left:.0f} s more."
+                )
             self._under_way.sleep(
                 policy.delay(
                     self._rules,
@@ -158,8 +170,9 @@ class Transfer:
         start = slow.start + min(slow.attempt.received, slow.length)
         if self.future.done() or start == self._what.length:
             return
-        buffer, first = _new_buffer(self._what.length), self._buffer
+        first = self._buffer
         try:
+            buffer = _new_buffer(self._what.length)
             self._send(Request(start, self._what.length - start), buffer, hedges=1)
         except Exception:
             return  # the other one will say what is wrong, if it meets that too
@@ -186,7 +199,7 @@ class Transfer:
     def _given_up(self, tries: int, fault: str) -> StorageError:
         return StorageError(
             f"{self._what}: not one byte came for {self._rules.patience:g} s, in {tries} tries; "
-            f"the last fault: {fault.rstrip('.')}. See whether the network and the storage are "
+            f"the last fault: {fault}. See whether the network and the storage are "
             "well, then start again: a stream can go on from its last state."
         )
 
