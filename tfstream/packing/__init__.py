@@ -25,7 +25,9 @@ def _opening(
     def pack(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> PackedDataset:
         from tfstream.dataset import open_dataset
 
-        return open_dataset(function(*args, **kwargs).dest)
+        project = kwargs.get("project")  # billed for reading, too
+        dest = function(*args, **kwargs).dest
+        return open_dataset(dest, project=project if isinstance(project, str) else None)
 
     return pack
 

@@ -25,7 +25,7 @@ _PATIENCE_SECONDS = 2.0
 
 
 class Delivery:
-    """Threads that deliver shards; each writes a shard's journal, and removes it from local disk.
+    """Delivers shards, each in a thread that then writes its journal and removes it from the disk.
 
     Leaving the `with` block by an error cuts deliveries short.
     """
@@ -55,6 +55,7 @@ class Delivery:
         self._sent = sent
         self._free = threading.Semaphore(destination.at_once)
         self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
         self._stopped = False
         self._error: BaseException | None = None
 
@@ -70,8 +71,8 @@ class Delivery:
         with self._lock:
             self._stopped = True
         end = time.monotonic() + _PATIENCE_SECONDS
-        for _ in range(self._destination.at_once):
-            self._free.acquire(timeout=max(end - time.monotonic(), 0))
+        for thread in self._threads:
+            thread.join(max(end - time.monotonic(), 0))
 
     def put(self, result: ShardResult) -> None:
         """Has a shard delivered; waits while as many as may be are under way.
@@ -81,8 +82,10 @@ class Delivery:
         """
         self._free.acquire()
         self._raise_error()
-        # Of a daemon thread: Ctrl-C does not wait for an upload.
-        threading.Thread(target=self._deliver, args=(result,), daemon=True).start()
+        # A daemon: Ctrl-C does not wait for an upload.
+        thread = threading.Thread(target=self._deliver, args=(result,), daemon=True)
+        self._threads = [each for each in self._threads if each.is_alive()] + [thread]
+        thread.start()
 
     def finish(self) -> None:
         """Waits until all are delivered.
@@ -90,11 +93,9 @@ class Delivery:
         Raises:
             StorageError: One cannot be.
         """
-        for _ in range(self._destination.at_once):
-            self._free.acquire()
-        for _ in range(self._destination.at_once):
-            self._free.release()
-        self._raise_error()
+        for thread in self._threads:
+            thread.join()
+            self._raise_error()
 
     def _raise_error(self) -> None:
         if self._error is not None:
@@ -133,7 +134,7 @@ class Delivery:
                 (self._drafts / Path(name).name).unlink(missing_ok=True)
 
     def _progress(self, count: int) -> None:
-        if self._stopped:
+        if self._stopped or self._error is not None:
             raise PackError("the pack was given up")
         self._sent(count)
 

@@ -23,7 +23,6 @@ from tfstream.packing.rejects import RejectsFile
 from tfstream.packing.space import require_space, space_errors
 from tfstream.packing.workspace import Workspace
 from tfstream.sizes import parse_size
-from tfstream.sizes import parse_size
 
 __all__ = ["PackResult", "pack", "to_json"]
 
