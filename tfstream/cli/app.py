@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import sys
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -13,11 +11,13 @@ import typer.core
 import typer.main
 
 from tfstream import errors
+from tfstream.cli.usage import help_of
 
 __all__ = ["app", "main"]
 
-# Each is a function of that name in a module of that name, loaded when it is asked for.
-_VERBS = ("pack", "info", "cat", "verify", "demo")
+# Each is a function, or a Typer of several, of that name in a module of that name, loaded when
+# it is asked for.
+_VERBS = ("pack", "info", "cat", "verify", "cache", "demo")
 
 
 class _Verbs(typer.core.TyperGroup):
@@ -30,14 +30,11 @@ class _Verbs(typer.core.TyperGroup):
         if cmd_name not in _VERBS:
             return None
         verb = getattr(importlib.import_module(f"tfstream.cli.{cmd_name}"), cmd_name)
+        if isinstance(verb, typer.Typer):
+            return typer.main.get_command(verb)
         alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command(cmd_name, help=_help(verb))(verb)
+        alone.command(cmd_name, help=help_of(verb))(verb)
         return typer.main.get_command(alone)
-
-
-def _help(function: Callable[..., object]) -> str:
-    """A function's docstring, marked so that the lines of its example stay as they are."""
-    return (inspect.getdoc(function) or "").replace("\n\nExample:", "\n\n\b\nExample:")
 
 
 app = typer.Typer(
@@ -74,7 +71,7 @@ def _tfstream(
     """
 
 
-app.callback(help=_help(_tfstream))(_tfstream)
+app.callback(help=help_of(_tfstream))(_tfstream)
 
 
 def main() -> None:
