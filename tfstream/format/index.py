@@ -314,7 +314,7 @@ def _open(
     import pyarrow.parquet as pq
 
     in_memory = isinstance(index, bytes)
-    path = called or ("in memory" if in_memory else os.fspath(index))
+    path = called or (os.fspath(index) if not isinstance(index, bytes) else "in memory")
     try:
         # Not pq.read_table: that takes "a=b" in the path for a column.
         with pq.ParquetFile(pa.BufferReader(index) if in_memory else index) as file:
