@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import cached
 import pytest
@@ -28,6 +30,12 @@ def _note(message: object, *_: object, **__: object) -> None:
     SAID.append(str(message))
 
 
+def _fill_up(file: BinaryIO) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(PAGE))
+
+
 def full(directory: Path) -> None:
     """The disk is smaller than the limit: what was used longest ago makes room."""
     cache = PageCache(directory / "cache", 1 << 30)
@@ -35,7 +43,13 @@ def full(directory: Path) -> None:
         assert fill(cached.cached(cache, number), number)
         assert check(cached.cached(cache, number), number, 0, SIZE) == SIZE
         os.utime(cached.cached(cache, number)._path)
+    for number in range(40, 43):  # there is not even room for an empty object
+        with open(directory / f"hog{number}", "wb", buffering=0) as file:
+            _fill_up(file)
+        assert fill(cached.cached(cache, number), number, 0, PAGE)
     assert not SAID
+    for number in range(40, 43):
+        (directory / f"hog{number}").unlink()
     # Now others fill it, and what is left is in use.
     assert fill(cached.cached(cache, 30), 30, 0, 50 * PAGE)
     with cached.cached(cache, 30).use():
@@ -44,11 +58,7 @@ def full(directory: Path) -> None:
                 assert evict(str(path))
         hog = directory / "hog"
         with open(hog, "wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(bytes(PAGE))
-            except OSError:
-                pass
+            _fill_up(file)
         begun = time.monotonic()
         for _ in range(100):
             assert not fill(cached.cached(cache, 30), 30, 50 * PAGE)

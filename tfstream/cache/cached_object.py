@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from tfstream.cache.layout import MARK, PAGE, About, Layout, missing_runs
 from tfstream.cache.locks import lock_within, try_lock_range, unlock, unlock_range
@@ -23,6 +23,9 @@ _PAUSE = 5.0  # seconds without trying again, after a file could not be opened
 _TRIES = 20  # to open a file that others evict at the same time
 # What says that a file may be read but not written.
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+_Result = TypeVar("_Result")
 
 
 class Owner(Protocol):
@@ -234,14 +237,7 @@ class CachedObject:
         return first, -(-end // PAGE) - first if end > begin else 0
 
     def _write(self, descriptor: int, begin: int, data: memoryview, first: int, count: int) -> bool:
-        try:
-            _write_all(descriptor, data, begin)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            if not self._owner.make_room((count + 1) * PAGE):
-                raise
-            _write_all(descriptor, data, begin)
+        self._making_room(lambda: _write_all(descriptor, data, begin), count + 1)
         # After the data: whoever sees a page marked sees its bytes.
         _write_all(descriptor, memoryview(b"\1" * count), self._layout.map_begin + first)
         return True
@@ -276,7 +272,7 @@ class CachedObject:
         if now < self._closed_until:
             return
         try:
-            self._locked = self._open()
+            self._locked = self._making_room(self._open, 2)
         except OSError as error:
             self._owner.refused(error)
         if self._locked:
@@ -287,6 +283,15 @@ class CachedObject:
     def _give_up(self) -> None:
         self._close()
         self._closed_until = time.monotonic() + _PAUSE
+
+    def _making_room(self, action: Callable[[], _Result], pages: int) -> _Result:
+        """Does what fails where the disk is full before the limit is reached."""
+        try:
+            return action()
+        except OSError as error:
+            if error.errno not in _FULL or not self._owner.make_room(pages * PAGE):
+                raise
+        return action()
 
     def _touch(self, now: float) -> bool:
         """Notes that it is in use; whether its file still has its name."""
