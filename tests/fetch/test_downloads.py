@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import weakref
 from collections.abc import Callable, Iterator
 
@@ -29,6 +30,8 @@ from tfstream.errors import (
 from tfstream.fetch.counters import Counters
 from tfstream.fetch.downloads import Downloads
 from tfstream.fetch.policy import Policy
+from tfstream.fetch.transfer import _UnderWay
+from tfstream.storage.directory import Attempt, ObjectInfo
 
 DATA = random.Random(1).randbytes(1 << 20)
 QUICK = Policy(first_backoff=0.001, max_backoff=0.01, patience=30, hedge_share=0)
@@ -169,6 +172,17 @@ def test_no_more_threads_start_than_there_is_work_for() -> None:
         assert threading.active_count() - before <= 3
 
 
+def test_work_that_comes_at_once_does_not_wait_for_the_one_thread_that_is_idle() -> None:
+    directory = MemoryDirectory({"a": DATA}, lambda read: STALL if read.offset else GOOD)
+    with downloading(2) as downloads:
+        downloads.submit(directory, directory.stat("a"), 0, 10, Counters()).result(10)
+        for _ in range(20):
+            stalled = downloads.submit(directory, directory.stat("a"), 1, 10, Counters())
+            other = downloads.submit(directory, directory.stat("a"), 0, 10, Counters())
+            assert other.result(5) == DATA[:10]
+            stalled.cancel()
+
+
 def test_a_retry_asks_only_for_what_has_not_come() -> None:
     act = Act(error=fault("reset by peer"), after=600)
     directory = MemoryDirectory({"a": DATA}, in_turn(act, act))
@@ -304,13 +318,38 @@ def test_before_peers_are_known_a_request_without_a_byte_is_hedged_too() -> None
 def test_a_request_that_beats_its_hedge_wins() -> None:
     directory = MemoryDirectory({"a": DATA}, in_turn(Act(seconds=0.25), STALL))
     counters = Counters()
-    with downloading(8, HEDGING) as downloads:
+    with downloading(64, HEDGING) as downloads:
         warm(downloads, directory)
         future = downloads.submit(directory, directory.stat("a"), 0, 1000, counters)
         assert future.result(10) == DATA[:1000]
-        assert eventually(lambda: directory.cut == 1, 1)
-        assert eventually(lambda: counters.snapshot()["hedges"] == 1)
+        assert eventually(lambda: directory.running == 0, 1)
+    assert (len(directory.reads), directory.cut) == (2, 1)
     assert counters.snapshot()["hedges_won"] == 0
+
+
+def test_a_request_as_slow_as_its_peers_is_not_hedged() -> None:
+    directory = MemoryDirectory({"a": DATA}, lambda read: Act(seconds=0.1))
+    counters = Counters()
+    with downloading(16, Policy(hedge_after=0.01)) as downloads:
+        futures = [
+            downloads.submit(directory, directory.stat("a"), 0, 10, Counters()) for _ in range(16)
+        ]
+        concurrent.futures.wait(futures, 10)
+        downloads.submit(directory, directory.stat("a"), 0, 10, counters).result(10)
+    assert counters.snapshot()["fetches"] == 1
+
+
+def test_one_stall_after_the_other_is_overtaken() -> None:
+    directory = MemoryDirectory({"a": DATA}, in_turn(*[STALL, GOOD] * 4))
+    with downloading(8, Policy(hedge_after=0.02, hedge_share=1)) as downloads:
+        warm(downloads, directory)
+        for _ in range(4):
+            future = downloads.submit(directory, directory.stat("a"), 0, 1000, Counters())
+            assert future.result(10) == DATA[:1000]
+
+
+def first_or_hedge(first: Act, hedge: Act) -> Callable[[Read], Act]:
+    return lambda read: hedge if threading.current_thread().name == "tfstream-hedge" else first
 
 
 def test_a_hedge_that_fails_does_no_harm() -> None:
@@ -329,15 +368,27 @@ def test_hedges_stay_a_small_share_when_all_is_slow() -> None:
     policy = Policy(hedge_after=0.01)
     with downloading(16, policy) as downloads:
         warm(downloads, directory)
-        directory._script = lambda read: Act(seconds=0.1)
+        directory._script = first_or_hedge(Act(seconds=0.1), GOOD)
         futures = [
             downloads.submit(directory, directory.stat("a"), offset, 10, counters)
             for offset in range(160)
         ]
         assert not concurrent.futures.wait(futures, 20).not_done
-    # Two at once for 16 connections, in a burst at first, and then one for ten requests.
-    assert directory.most <= 16 + 2
-    assert 0 < counters.snapshot()["hedges"] <= 2 + 1 + (160 + 18) // 10
+    # Two in a burst at first, for 16 connections, and then one for ten requests that did well.
+    assert 0 < counters.snapshot()["hedges"] <= 2 + (160 + 18) // 10
+
+
+def test_hedges_have_few_connections_of_their_own() -> None:
+    directory = MemoryDirectory({"a": DATA})
+    with downloading(16, Policy(hedge_after=0.01, hedge_share=1)) as downloads:
+        warm(downloads, directory)
+        directory._script = first_or_hedge(Act(seconds=0.1), STALL)
+        futures = [
+            downloads.submit(directory, directory.stat("a"), offset, 10, Counters())
+            for offset in range(64)
+        ]
+        assert not concurrent.futures.wait(futures, 20).not_done
+    assert 16 < directory.most <= 16 + 2
 
 
 def test_without_a_share_nothing_is_hedged_and_nobody_watches() -> None:
@@ -426,6 +477,44 @@ def test_a_function_is_called_in_its_turn_and_its_error_is_passed_on() -> None:
             second.result(10)
 
 
+def test_the_error_of_a_bug_says_where_it_is() -> None:
+    def broken(read: Read) -> Act:
+        raise ZeroDivisionError
+
+    directory = MemoryDirectory({"a": DATA}, broken)
+    with downloading(1) as downloads:
+        error = downloads.submit(directory, directory.stat("a"), 0, 10, Counters()).exception(10)
+    assert isinstance(error, ZeroDivisionError)
+    assert traceback.extract_tb(error.__traceback__)[-1].name == "broken"
+
+
+def test_a_request_that_is_done_is_left_alone() -> None:
+    attempts: list[Attempt] = []
+
+    class Noting(MemoryDirectory):
+        def read_range(
+            self, info: ObjectInfo, offset: int, buffer: memoryview, attempt: Attempt
+        ) -> None:
+            attempts.append(attempt)
+            super().read_range(info, offset, buffer, attempt)
+
+    directory = Noting({"a": DATA}, in_turn(Act(error=fault()), GOOD))
+    with downloading(1) as downloads:
+        downloads.submit(directory, directory.stat("a"), 0, 10, Counters()).result(10)
+    # Their connections may serve others by now.
+    assert [attempt.cancelled for attempt in attempts] == [False, False]
+
+
+def test_a_request_that_begins_after_the_end_is_cut_short() -> None:
+    future: concurrent.futures.Future[memoryview] = concurrent.futures.Future()
+    under_way, attempt = _UnderWay(), Attempt()
+    future.add_done_callback(under_way.stop)
+    future.cancel()
+    under_way.enter(attempt)
+    assert attempt.cancelled
+    under_way.sleep(60)
+
+
 def test_bytes_that_nobody_holds_are_freed_without_the_garbage_collector() -> None:
     reset, denied = Act(error=fault("reset"), after=10), Act(error=AccessDeniedError("no role"))
     directory = MemoryDirectory({"a": DATA}, in_turn(GOOD, reset, GOOD, denied, GOOD))
@@ -433,7 +522,8 @@ def test_bytes_that_nobody_holds_are_freed_without_the_garbage_collector() -> No
     gc.collect()
     gc.disable()
     try:
-        with downloading(1) as downloads:
+        # Whoever watches for stragglers looks at them once, and naps for long.
+        with downloading(1, Policy(first_backoff=0.001, hedge_after=40)) as downloads:
             for _ in range(3):
                 future = downloads.submit(directory, directory.stat("a"), 0, 1000, Counters())
                 kept.append(weakref.ref(future))
