@@ -3,6 +3,9 @@
 import os
 
 import hypothesis
+from emulator import bucket, emulator, proxy
+
+__all__ = ["bucket", "emulator", "proxy"]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
