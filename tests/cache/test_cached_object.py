@@ -321,17 +321,16 @@ class _Model(RuleBasedStateMachine):
     def _target(self, number: int, view: int) -> cached.CachedObject:
         return cached.cached(self.views[view], number, size=self.size)
 
-    def _clip(self, page: int) -> int:
-        return min(page * PAGE, self.size)
-
     @rule(
-        number=st.integers(0, 1), view=st.integers(0, 1), a=st.integers(0, 7), b=st.integers(0, 7)
+        number=st.integers(0, 1),
+        view=st.integers(0, 1),
+        first=st.integers(0, pages - 1),
+        count=st.integers(0, pages),
     )
-    def store(self, number: int, view: int, a: int, b: int) -> None:
-        first, last = sorted((a, b))
-        assert fill(self._target(number, view), number, self._clip(first), self._clip(last)) or (
-            first == 7
-        )
+    def store(self, number: int, view: int, first: int, count: int) -> None:
+        last = min(first + count, self.pages)
+        target = self._target(number, view)
+        assert fill(target, number, first * PAGE, min(last * PAGE, self.size))
         self.present[number] |= set(range(first, last))
 
     @rule(
@@ -375,7 +374,7 @@ class _Model(RuleBasedStateMachine):
 
 
 TestAgainstAModel = _Model.TestCase
-TestAgainstAModel.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+TestAgainstAModel.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 
 
 def _env() -> dict[str, str]:
