@@ -17,6 +17,7 @@ from tfstream.errors import CorruptRecordError, InvalidArgumentError, NoSuchKeyE
 from tfstream.fetch.counters import Counters
 from tfstream.fetch.fetcher import fetcher
 from tfstream.fetch.source import RemoteSource, Spec
+from tfstream.fetch.warm import warm
 from tfstream.format import example, index, manifest, record
 from tfstream.format.label_map import LabelMap
 from tfstream.format.table import RecordTable
@@ -379,6 +380,29 @@ class PackedDataset:
         )
 
     to_tensorflow = stream
+
+    def prefetch(self, *, progress: Callable[[int], object] = lambda count: None) -> None:
+        """Fetches all records into the page cache, before anybody asks for them.
+
+        Args:
+            progress: Is called with numbers of records that are there now.
+
+        Raises:
+            InvalidArgumentError: The dataset is on local disk, or was opened without
+                `cache_dir`; or the records do not fit into the cache.
+            StorageError: Something cannot be read.
+        """
+        if self._spec is None or self._spec.cache_dir is None:
+            why = "is on local disk" if self._spec is None else "was opened without cache_dir"
+            raise InvalidArgumentError(f"{self._directory} {why}: there is no cache to fill")
+        numbers = np.arange(len(self), dtype=np.int64) if self._rows is None else self._rows
+        needed, limit = int(self._mean_bytes * len(self)), self._spec.cache_limit
+        if limit is not None and needed > limit:
+            raise InvalidArgumentError(
+                f"{len(self)} records of {self._directory} take about {needed} bytes, and the cache "
+                f"may take {limit}: raise cache_limit, or choose fewer records"
+            )
+        warm(self._source, np.sort(numbers), self._mean_bytes, Counters(), progress)
 
     @property
     def _mean_bytes(self) -> float:

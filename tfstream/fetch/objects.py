@@ -81,8 +81,13 @@ class Writer:
             if not self._started:
                 self._started = True
                 threading.Thread(target=self._run, name="tfstream-cache", daemon=True).start()
-            self._changed.notify()
+            self._changed.notify_all()
             return True
+
+    def flush(self) -> None:
+        """Waits until everything that was taken has been written."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._bytes == 0)
 
     def _run(self) -> None:
         while True:
@@ -95,6 +100,7 @@ class Writer:
             finally:
                 with self._changed:
                     self._bytes -= flight.end - flight.begin
+                    self._changed.notify_all()
             del target, flight  # nothing is held while there is nothing to do
 
 

@@ -125,6 +125,10 @@ class RemoteFiles:
                 self._lookups[name] = known
             return known
 
+    def flush(self) -> None:
+        """Waits until what was fetched is in the cache, as far as it can be kept."""
+        self._writer.flush()
+
     def _find(self, name: str) -> RemoteObject:
         info = self.directory.stat(name)
         cached = None
