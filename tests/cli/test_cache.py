@@ -12,8 +12,10 @@ from pathlib import Path
 
 import cached
 import pytest
+import trees
 from cached import SIZE, fill
 
+import tfstream as package
 from tfstream.cache import PageCache
 from tfstream.storage.directory import ObjectInfo
 
@@ -175,7 +177,50 @@ def test_a_files_nonsense_is_left_out(tfstream, place: Path) -> None:
 
 
 def test_the_verbs_have_help_with_an_example(tfstream) -> None:
-    for verb in ("ls", "stat", "clear"):
+    for verb in ("ls", "stat", "clear", "prefetch"):
         result = tfstream("cache", verb, "--help")
         assert result.status == 0
         assert f"\n      tfstream cache {verb}" in result.out
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("prefetch")
+    trees.make_ilsvrc_tree(root / "tree", train=20, val=4)
+    package.pack(root / "tree", root / "packed", shard_bytes=40_000, progress=False)
+    return root / "packed"
+
+
+def test_prefetch_fills_the_cache_so_that_nothing_is_fetched_later(
+    tfstream, bucket, packed: Path, tmp_path: Path
+) -> None:
+    bucket.upload(packed)
+    result = tfstream("cache", "prefetch", bucket.uri, "--split", "train", "--cache-dir", tmp_path)
+    assert (result.status, result.err) == (0, "")
+    assert result.out.startswith(f"20 records in {tmp_path}, in ")
+    told = json.loads(tfstream("cache", "ls", "--cache-dir", tmp_path, "--json").out)
+    assert [each["uri"] for each in told["datasets"]] == [bucket.uri]
+    data = package.open(bucket.uri, cache_dir=tmp_path).split("train")
+    ds = data.stream(image=package.RAW, elements="dict", batch_size=4)
+    assert sum(len(each["key"]) for each in ds.as_numpy_iterator()) == 20
+    assert ds.stats()["cache_hits"] == 20
+    result = tfstream("cache", "prefetch", bucket.uri, "--cache-dir", tmp_path)
+    assert result.out.startswith("24 records")
+
+
+def test_prefetch_says_what_cannot_be_done(tfstream, bucket, packed: Path, tmp_path: Path) -> None:
+    bucket.upload(packed)
+    where = ("--cache-dir", tmp_path)
+    for wrong, words in (
+        (["--cache-limit", "1kB"], "raise cache_limit, or choose fewer records"),
+        (["--cache-limit", "much"], "--cache-limit='much' is not a size"),
+        (["--split", "dev"], "dev"),
+        (["--version", "9"], "9"),
+    ):
+        result = tfstream("cache", "prefetch", bucket.uri, *wrong, *where)
+        assert result.status == 2
+        assert words in result.err
+        assert result.err.count("\n") == 1
+    result = tfstream("cache", "prefetch", packed, *where)
+    assert result.status == 2
+    assert "is on local disk: there is no cache to fill" in result.err

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -41,7 +42,7 @@ cache = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="List, watch and clear the page cache of remote datasets.",
+    help="List, watch, clear and fill the page cache of remote datasets.",
 )
 
 
@@ -180,11 +181,70 @@ def clear(
         typer.echo(f"removed {objects}, {text.size(cleared.disk)} of disk{left}")
 
 
+def prefetch(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="Such as gs://bucket/det.")],
+    version: Annotated[
+        int | None, typer.Option(help="The number of a version; the newest without it.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(metavar="NAME", help="This split alone; all without it.")
+    ] = None,
+    cache_dir: _Directory = None,
+    cache_limit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE", help="What the cache may take, such as 100GB; all without it."
+        ),
+    ] = None,
+    project: Annotated[
+        str | None, typer.Option(help='Billed for the requests of "requester pays" buckets.')
+    ] = None,
+) -> None:
+    """Fetch a dataset into the cache before it is trained on.
+
+    Interrupted, the same command goes on where it stopped. To read what it fetched, open the
+    dataset with the same cache_dir.
+
+    Example:
+        tfstream cache prefetch gs://bucket/det --split train --cache-limit 100GB
+    """
+    import tqdm
+
+    import tfstream
+    from tfstream.sizes import parse_size
+
+    limit = None if cache_limit is None else parse_size(cache_limit, "--cache-limit")
+    directory = _place(cache_dir)
+    data = tfstream.open(
+        dataset, version=version, cache_dir=directory, cache_limit=limit, project=project
+    )
+    if split is not None:
+        data = data.split(split)
+    begin = time.monotonic()
+    with tqdm.tqdm(
+        total=len(data),
+        desc="prefetching",
+        unit=" records",
+        disable=not sys.stderr.isatty(),
+        leave=False,
+    ) as bar:
+        data.prefetch(progress=bar.update)
+    seconds = time.monotonic() - begin
+    typer.echo(f"{text.plural(len(data), 'record')} in {directory}, in {seconds:.1f} s")
+
+
+def _place(given: str | None) -> str:
+    """The directory of a cache, which may be yet to be made."""
+    from tfstream.cache.directory import default_directory
+
+    return os.path.abspath(os.path.expanduser(given or default_directory()))
+
+
 def _directory(given: str | None) -> str:
     """The directory of a cache that there is."""
-    from tfstream.cache.directory import check, default_directory
+    from tfstream.cache.directory import check
 
-    directory = os.path.abspath(os.path.expanduser(given or default_directory()))
+    directory = _place(given)
     if not check(directory):
         raise InvalidArgumentError(
             f"There is no page cache in {directory}: name one with --cache-dir, or in the "
@@ -244,5 +304,5 @@ def _visible(name: str) -> Iterator[str]:
         yield letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 
-for _verb in (ls, stat, clear):
+for _verb in (ls, stat, clear, prefetch):
     cache.command(_verb.__name__, help=help_of(_verb))(_verb)
