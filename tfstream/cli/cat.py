@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tfstream import errors
+from tfstream.cli import options
 
 if TYPE_CHECKING:
     from tfstream.format.keys import Place
@@ -19,15 +20,14 @@ __all__ = ["cat"]
 
 
 def cat(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The dataset's directory.")],
+    dataset: options.Dataset,
     key: Annotated[str, typer.Argument(metavar="KEY", help="The record's key.")],
     image: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write the image with its boxes drawn, to a new file."),
     ] = None,
-    version: Annotated[
-        int | None, typer.Option(help="The number of a version; the newest without it.")
-    ] = None,
+    version: options.Version = None,
+    project: options.Project = None,
 ) -> None:
     """Print one record's annotation as JSON.
 
@@ -36,10 +36,12 @@ def cat(
         tfstream cat packed val/photo_7 --image photo.png
     """
     from tfstream.format import example, keys, manifest, record
+    from tfstream.storage.directory import Access, open_directory
 
-    loaded = manifest.load(dataset, version)
-    place = keys.find(dataset, loaded, key)
-    payload = record.read_record(place.shard, place.offset, place.length, key=key)
+    directory = open_directory(dataset, Access(project=project))
+    loaded = manifest.load(directory, version)
+    place = keys.find(directory, loaded, key)
+    payload = record.fetch_record(directory, place.name, place.offset, place.length, key=key)
     found = example.decode(payload)
     titles = {label.name: label.title for label in loaded.labels.labels if label.title}
     if image is not None:
@@ -63,7 +65,7 @@ def _as_dict(found: AnnotatedImage, place: Place, titles: dict[str, str]) -> dic
         "label": None if main is None else found.objects[main].label,
         "objects": [_object(item, found, titles) for item in found.objects],
         "metadata": example.metadata(found),
-        "shard": str(place.shard),
+        "shard": place.shard,
         "offset": place.offset,
         "length": place.length,
     }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tfstream.cli import text
+from tfstream.cli import options, text
 
 if TYPE_CHECKING:
     from tfstream.v1.manifest_pb2 import Manifest, Range, Split, Statistics
@@ -23,13 +23,12 @@ _BAR = 18  # characters, at most
 
 
 def info(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The dataset's directory.")],
-    version: Annotated[
-        int | None, typer.Option(help="The number of a version; the newest without it.")
-    ] = None,
+    dataset: options.Dataset,
+    version: options.Version = None,
     all_labels: Annotated[
         bool, typer.Option("--all", help=f"Every label, not only the {_TOP} most frequent.")
     ] = False,
+    project: options.Project = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the versions, splits, labels and image sizes of a dataset.
@@ -39,9 +38,11 @@ def info(
         tfstream info packed --version 1 --json
     """
     from tfstream.format import manifest
+    from tfstream.storage.directory import Access, open_directory
 
-    loaded = manifest.load(dataset, version)
-    versions = manifest.versions(dataset)
+    directory = open_directory(dataset, Access(project=project))
+    versions = manifest.versions(directory)
+    loaded = manifest.load(directory, versions[-1] if version is None and versions else version)
     if as_json:
         typer.echo(json.dumps(_as_dict(dataset, loaded, versions), indent=1))
         return

@@ -10,19 +10,18 @@ from typing import Annotated
 
 import typer
 
-from tfstream.cli import text
+from tfstream.cli import options, text
 
 __all__ = ["verify"]
 
 
 def verify(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The dataset's directory.")],
-    version: Annotated[
-        int | None, typer.Option(help="The number of a version; the newest without it.")
-    ] = None,
+    dataset: options.Dataset,
+    version: options.Version = None,
     processes: Annotated[
         int | None, typer.Option(help="How many at once; one a core without it.")
     ] = None,
+    project: options.Project = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check every CRC of a dataset, and its shards against indexes and manifest.
@@ -37,8 +36,10 @@ def verify(
 
     from tfstream.format import manifest
     from tfstream.format import verify as verify_lib
+    from tfstream.storage.directory import Access, open_directory
 
-    loaded = manifest.load(dataset, version)
+    directory = open_directory(dataset, Access(project=project))
+    loaded = manifest.load(directory, version)
     shards = [shard for split in loaded.splits for shard in split.shards]
     total = sum(shard.bytes for shard in shards)
     begin = time.monotonic()
@@ -51,7 +52,7 @@ def verify(
         leave=False,
     ) as bar:
         problems = verify_lib.verify(
-            dataset, loaded.version, processes=processes, progress=bar.update
+            directory, loaded.version, processes=processes, progress=bar.update
         )
     seconds = time.monotonic() - begin
     records = sum(shard.records for shard in shards)

@@ -7,11 +7,11 @@ import difflib
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfstream import errors
 from tfstream.format import index
+from tfstream.storage.directory import Directory, as_directory
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Place", "find", "nearest"]
 
 _THREADS = 8
+_REMOTE_THREADS = 32  # an index there costs a round trip
 # How many keys are compared letter by letter, which takes some 20 us a key.
 _CANDIDATES = 200
 _GRAMS = 32
@@ -32,18 +33,20 @@ class Place:
 
     Attributes:
         split: Its split.
-        shard: Its shard's path.
+        name: Its shard's, relative to the dataset.
+        shard: Its shard's path or URI.
         offset: Byte where its frame begins.
         length: Bytes of the whole frame.
     """
 
     split: str
-    shard: Path
+    name: str
+    shard: str
     offset: int
     length: int
 
 
-def find(root: str | os.PathLike[str], loaded: Manifest, key: str) -> Place:
+def find(root: Directory | str | os.PathLike[str], loaded: Manifest, key: str) -> Place:
     """Looks a key up in all indexes of a version.
 
     Args:
@@ -56,12 +59,12 @@ def find(root: str | os.PathLike[str], loaded: Manifest, key: str) -> Place:
         CorruptRecordError: An index is damaged, and the key is in no other.
         StorageError: An index cannot be read, and the key is in no other.
     """
-    root = Path(root)
+    directory = as_directory(root)
     places = [(split.name, shard) for split in loaded.splits for shard in split.shards]
     columns: list[pa.ChunkedArray] = []
     failure: errors.TfstreamError | None = None
-    with ThreadPoolExecutor(_THREADS) as pool:
-        found = pool.map(lambda place: _keys(root, place[1]), places)
+    with ThreadPoolExecutor(_REMOTE_THREADS if directory.path is None else _THREADS) as pool:
+        found = pool.map(lambda place: _keys(directory, place[1]), places)
         for (split, shard), column in zip(places, found, strict=True):
             if isinstance(column, errors.TfstreamError):
                 failure = failure or column
@@ -69,9 +72,9 @@ def find(root: str | os.PathLike[str], loaded: Manifest, key: str) -> Place:
             row = column.index(key).as_py()
             if row >= 0:
                 pool.shutdown(wait=False, cancel_futures=True)
-                table = index.read(root / shard.index_path, ["offset", "length"])
+                table = _read(directory, shard, ["offset", "length"])
                 offset, length = table["offset"][row].as_py(), table["length"][row].as_py()
-                return Place(split, root / shard.path, offset, length)
+                return Place(split, shard.path, directory.locate(shard.path), offset, length)
             columns.append(column)
     if failure is not None:
         raise failure
@@ -79,15 +82,20 @@ def find(root: str | os.PathLike[str], loaded: Manifest, key: str) -> Place:
     hint = f"Nearest: {', '.join(map(repr, near))}." if near else "Nothing comes near it."
     records = sum(map(len, columns))
     raise errors.NoSuchKeyError(
-        f"None of the {records} records of {root} has the key {key!r}. {hint}"
+        f"None of the {records} records of {directory} has the key {key!r}. {hint}"
     )
 
 
-def _keys(root: Path, shard: Shard) -> pa.ChunkedArray | errors.TfstreamError:
+def _keys(directory: Directory, shard: Shard) -> pa.ChunkedArray | errors.TfstreamError:
     try:
-        return index.read(root / shard.index_path, ["key"])["key"]
+        return _read(directory, shard, ["key"])["key"]
     except errors.TfstreamError as error:
         return error
+
+
+def _read(directory: Directory, shard: Shard, columns: list[str]) -> pa.Table:
+    source = index.source(directory, shard.index_path)
+    return index.read(source, columns, name=directory.locate(shard.index_path))
 
 
 def nearest(columns: Iterable[pa.ChunkedArray], wanted: str, *, count: int = 3) -> list[str]:

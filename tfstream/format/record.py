@@ -9,6 +9,8 @@ from typing import BinaryIO
 import google_crc32c
 
 from tfstream import errors
+from tfstream.storage.directory import Directory
+from tfstream.storage.reader import read_exactly
 
 __all__ = [
     "FOOTER_BYTES",
@@ -16,6 +18,7 @@ __all__ = [
     "HEADER_BYTES",
     "MAX_PAYLOAD_BYTES",
     "ShardWriter",
+    "fetch_record",
     "frame",
     "frame_fault",
     "header_fault",
@@ -150,14 +153,7 @@ def read_record(path: str | os.PathLike[str], offset: int, length: int, *, key: 
     try:
         with open(path, "rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
-            # Before reading: a length that lies must not claim memory.
-            if offset < 0 or length < FRAME_BYTES or offset + length > size:
-                raise _corrupt(
-                    path,
-                    offset,
-                    key,
-                    f"a frame of {length} bytes cannot lie there: the file has {size} bytes",
-                )
+            _check_place(path, offset, length, size, key)
             data = _read_exactly(file, offset, length)
     except errors.TfstreamError:
         raise
@@ -165,6 +161,34 @@ def read_record(path: str | os.PathLike[str], offset: int, length: int, *, key: 
         raise errors.StorageError(
             error.errno, f"Cannot read shard {path}: {error.strerror}."
         ) from error
+    return unframe(data, path=path, offset=offset, key=key)
+
+
+def fetch_record(
+    directory: Directory, name: str, offset: int, length: int, *, key: str = ""
+) -> bytes:
+    """Reads one record from a shard, wherever the dataset is; what fails is tried again.
+
+    Args:
+        directory: The dataset's.
+        name: Of the shard, relative to it.
+        offset: Byte where the frame begins.
+        length: Bytes of the whole frame, payload and `FRAME_BYTES`.
+        key: The record's key where it is known, for the error.
+
+    Returns:
+        The payload, both CRCs checked.
+
+    Raises:
+        CorruptRecordError: There is no such record there, or it does not match its CRCs.
+        StorageError: The shard cannot be read.
+    """
+    if directory.path is not None:
+        return read_record(directory.path / name, offset, length, key=key)
+    info = directory.stat(name)
+    path = directory.locate(name)
+    _check_place(path, offset, length, info.size, key)
+    data = bytes(read_exactly(directory, info, offset, length))
     return unframe(data, path=path, offset=offset, key=key)
 
 
@@ -220,6 +244,19 @@ def _read_exactly(file: BinaryIO, offset: int, length: int) -> bytes:
         parts.append(part)
         length -= len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _check_place(
+    path: str | os.PathLike[str], offset: int, length: int, size: int, key: str
+) -> None:
+    """Before reading: a length that lies must not claim memory."""
+    if offset < 0 or length < FRAME_BYTES or offset + length > size:
+        raise _corrupt(
+            path,
+            offset,
+            key,
+            f"a frame of {length} bytes cannot lie there: the file has {size} bytes",
+        )
 
 
 def _corrupt(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
-import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tfstream import errors
 from tfstream.format import example, index, statistics
 from tfstream.format.walk import Frame, walk
+from tfstream.storage.directory import Directory, ObjectInfo
+from tfstream.storage.reader import open_object
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,18 +49,35 @@ class ShardTask:
     """What the manifest says of a shard.
 
     Attributes:
-        path: The shard.
-        index_path: Its index.
+        directory: The dataset's.
+        path: The shard, relative to it.
+        index_path: Its index, likewise.
         records: How many it holds.
         bytes: Its size.
         metadata: The index's metadata columns, with their types.
     """
 
-    path: Path
-    index_path: Path
+    directory: Directory
+    path: str
+    index_path: str
     records: int
     bytes: int
     metadata: Mapping[str, str]
+
+    @property
+    def place(self) -> str:
+        """The shard's path or URI."""
+        return self.directory.locate(self.path)
+
+    @property
+    def index_place(self) -> str:
+        """The index's."""
+        return self.directory.locate(self.index_path)
+
+    def read_index(self, columns: Iterable[str] | None = None) -> pa.Table:
+        """See `index.read`."""
+        source = index.source(self.directory, self.index_path)
+        return index.read(source, columns, name=self.index_place)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,33 +122,40 @@ class _Check:
     def run(self) -> None:
         self.rows = self._read_index()
         try:
-            size = os.stat(self.task.path).st_size
-        except FileNotFoundError:
+            info = self.task.directory.stat(self.task.path)
+            if info.size != self.task.bytes:
+                self._say(
+                    f"the shard has {info.size} bytes, where the manifest says {self.task.bytes}"
+                )
+            self._check_records(info)
+        except errors.ObjectNotFoundError:
             self._say("the shard is missing")
-            return
-        except OSError as error:
-            self._say(f"the shard cannot be read: {error.strerror}")
-            return
-        if size != self.task.bytes:
-            self._say(f"the shard has {size} bytes, where the manifest says {self.task.bytes}")
-        try:
-            self._check_records(size)
         except errors.StorageError as error:
-            self._say(str(error))
+            self._raise_if_remote(error)
+            self._say(f"the shard cannot be read: {error}")
+
+    def _raise_if_remote(self, error: errors.StorageError) -> None:
+        """No network, or no right to read: nothing that is wrong with this one file."""
+        if self.task.directory.path is None and not isinstance(error, errors.ObjectChangedError):
+            raise error
 
     def _say(self, reason: str, *, offset: int | None = None, key: str = "") -> None:
-        self.problems.append(Problem(str(self.task.path), offset, key, reason))
+        self.problems.append(Problem(self.task.place, offset, key, reason))
 
     def _say_of_index(self, reason: str, *, offset: int | None = None, key: str = "") -> None:
-        self.problems.append(Problem(str(self.task.index_path), offset, key, reason))
+        self.problems.append(Problem(self.task.index_place, offset, key, reason))
 
     def _read_index(self) -> list[dict[str, Any]] | None:
-        if not self.task.index_path.exists():
-            self._say_of_index("the index is missing")
-            return None
         try:
-            table = index.read(self.task.index_path)
+            table = self.task.read_index()
             wanted = index.schema(self.task.metadata)
+        except errors.StorageError as error:
+            if error.errno == errno.ENOENT:
+                self._say_of_index("the index is missing")
+            else:
+                self._raise_if_remote(error)
+                self._say_of_index(str(error))
+            return None
         except errors.TfstreamError as error:
             self._say_of_index(str(error))
             return None
@@ -147,10 +172,10 @@ class _Check:
         rows: list[dict[str, Any]] = table.to_pylist()
         return rows
 
-    def _check_records(self, size: int) -> None:
+    def _check_records(self, info: ObjectInfo) -> None:
         by_offset = self._rows_by_offset()
-        count = 0
-        for frame in walk(self.task.path, starts=sorted(by_offset)):
+        count, size = 0, info.size
+        for frame in walk(open_object(self.task.directory, info), starts=sorted(by_offset)):
             row = by_offset.pop(frame.offset, None)
             if frame.damage is not None:
                 self._say_damage(frame, row, size)

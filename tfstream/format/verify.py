@@ -7,12 +7,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from typing import Any
 
 from tfstream import errors
-from tfstream.format import index, manifest, statistics
+from tfstream.format import manifest, statistics
 from tfstream.format.shard_check import Problem, ShardReport, ShardTask, check_shard
+from tfstream.storage.directory import Directory, as_directory
 from tfstream.v1 import manifest_pb2
 
 __all__ = ["Problem", "verify"]
@@ -22,7 +22,7 @@ _WORTH_PROCESSES = 64 << 20  # bytes
 
 
 def verify(
-    root: str | os.PathLike[str],
+    root: Directory | str | os.PathLike[str],
     version: int | None = None,
     *,
     processes: int | None = None,
@@ -35,7 +35,7 @@ def verify(
     manifest's statistics.
 
     Args:
-        root: The dataset's directory.
+        root: The dataset's directory; elsewhere than on local disk it is read in a stream.
         version: Its number; None: the newest.
         processes: How many at once; None: one a core. They are spawned: a script
             that calls this needs `if __name__ == "__main__":`, unless it asks for 1.
@@ -48,15 +48,17 @@ def verify(
         InvalidArgumentError: `processes` is less than 1.
         DatasetNotFoundError: There is no such dataset or version.
         ManifestError: The manifest itself cannot be read.
+        StorageError: A remote directory cannot be read.
     """
     if processes is not None and processes < 1:
         raise errors.InvalidArgumentError(f"processes is {processes}: it must be at least 1.")
-    root = Path(root)
-    loaded = manifest.load(root, version)
+    directory = as_directory(root)
+    loaded = manifest.load(directory, version)
     tasks = [
         ShardTask(
-            path=root / shard.path,
-            index_path=root / shard.index_path,
+            directory=directory,
+            path=shard.path,
+            index_path=shard.index_path,
             records=shard.records,
             bytes=shard.bytes,
             metadata=dict(loaded.schema.metadata),
@@ -67,7 +69,7 @@ def verify(
     reports = _check_all(tasks, processes or _cores(), progress or (lambda _: None))
     problems = [problem for report in reports for problem in report.problems]
     problems += _duplicates(tasks, reports)
-    problems += _statistics_problems(loaded, manifest.path_of(root, loaded.version), reports)
+    problems += _statistics_problems(loaded, manifest.path_of(directory, loaded.version), reports)
     return problems
 
 
@@ -122,13 +124,13 @@ def _duplicates(tasks: Sequence[ShardTask], reports: Sequence[ShardReport]) -> I
         places = np.flatnonzero(np.isin(found, repeated))
         if not places.size:
             continue
-        rows = index.read(task.index_path, ["key", "offset"]).take(places).to_pylist()
+        rows = task.read_index(["key", "offset"]).take(places).to_pylist()
         for row in rows:
             key, offset = row["key"], row["offset"]
             if key in first:
-                yield Problem(str(task.path), offset, key, f"the key is also that of {first[key]}")
+                yield Problem(task.place, offset, key, f"the key is also that of {first[key]}")
             else:
-                first[key] = f"the record at byte {offset} of {task.path}"
+                first[key] = f"the record at byte {offset} of {task.place}"
 
 
 def _statistics_problems(

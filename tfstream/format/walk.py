@@ -31,7 +31,9 @@ class Frame:
     damage: str | None
 
 
-def walk(path: str | os.PathLike[str], *, starts: Sequence[int] = ()) -> Iterator[Frame]:
+def walk(
+    shard: str | os.PathLike[str] | BinaryIO, *, starts: Sequence[int] = ()
+) -> Iterator[Frame]:
     """Reads every record of a shard, checking both its CRCs.
 
     A record whose length is sound is stepped over even when its payload is not.
@@ -40,18 +42,19 @@ def walk(path: str | os.PathLike[str], *, starts: Sequence[int] = ()) -> Iterato
     ends.
 
     Args:
-        path: The shard, on local disk.
+        shard: Its path on local disk, or the shard itself, open for reading.
         starts: Bytes where records begin, ascending: what the index says.
 
     Yields:
-        Frames that cover the file without gaps.
+        Frames that cover the file without gaps. The file is closed at the end.
 
     Raises:
         StorageError: The shard cannot be opened or read.
     """
+    path = shard if isinstance(shard, (str, os.PathLike)) else shard.name
     try:
-        with open(path, "rb", buffering=1 << 20) as file:
-            size = os.fstat(file.fileno()).st_size
+        with _opened(shard) as file:
+            size = file.seek(0, os.SEEK_END)
             offset = 0
             while offset < size:
                 frame = _frame_at(file, offset, size, starts)
@@ -63,6 +66,12 @@ def walk(path: str | os.PathLike[str], *, starts: Sequence[int] = ()) -> Iterato
         raise errors.StorageError(
             error.errno, f"Cannot read shard {path}: {error.strerror}."
         ) from error
+
+
+def _opened(shard: str | os.PathLike[str] | BinaryIO) -> BinaryIO:
+    if isinstance(shard, (str, os.PathLike)):
+        return open(shard, "rb", buffering=1 << 20)
+    return shard
 
 
 def _frame_at(file: BinaryIO, offset: int, size: int, starts: Sequence[int]) -> Frame:

@@ -7,7 +7,6 @@ import dataclasses
 import errno
 import functools
 import os
-import random
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -22,13 +21,11 @@ from tfstream.storage import gcs_errors
 from tfstream.storage.directory import Access, Attempt, Directory, ObjectInfo
 from tfstream.storage.gcs_client import Connection, connect
 from tfstream.storage.gcs_upload import ResumableUpload
+from tfstream.storage.retry import PATIENCE_SECONDS, persist
 
-__all__ = ["PATIENCE_SECONDS", "STALL_SECONDS", "GcsDirectory"]
+__all__ = ["STALL_SECONDS", "GcsDirectory"]
 
 STALL_SECONDS = 10.0  # without a byte, after which a range's request has failed
-PATIENCE_SECONDS = 300.0  # of trying in vain, after which anything else has failed
-
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds
 _PAGE = 1000  # objects a request lists
 _FIELDS = "items(name,size,generation,crc32c),nextPageToken"
 _PIECE = 1 << 20  # bytes
@@ -350,22 +347,7 @@ class GcsDirectory(Directory):
             raise gcs_errors.of_exception(request, error) from error
 
     def _persist(self, request: gcs_errors.Request, call: Callable[[], Result]) -> Result:
-        """Calls until it succeeds, fails for good, or has failed for too long."""
-        begun, pause = time.monotonic(), _FIRST_PAUSE
-        while True:
-            try:
-                return self._once(request, call)
-            except errors.TransientError as error:
-                seconds = error.retry_after or random.uniform(0, pause)
-                waited = time.monotonic() - begun
-                if waited + seconds > self._patience:
-                    raise errors.StorageError(
-                        errno.EIO,
-                        f"{error}. Tried again for {waited:.0f} s, and given up: check the "
-                        "network, then begin anew.",
-                    ) from error
-            time.sleep(seconds)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        return persist(lambda: self._once(request, call), patience=self._patience)
 
 
 def _split(uri: str) -> tuple[str, str]:
