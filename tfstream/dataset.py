@@ -7,6 +7,7 @@ import difflib
 import functools
 import io
 import os
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -87,6 +88,8 @@ def open_dataset(
     spec = Spec(
         uri=directory.uri,
         version=loaded.version,
+        generation=directory.stat(manifest.name_of(loaded.version)).generation,
+        opened=secrets.token_hex(4),
         splits=splits,
         project=project,
         anonymous=anonymous,
@@ -94,7 +97,6 @@ def open_dataset(
         cache_limit=None if cache_limit is None else parse_size(cache_limit, "cache_limit"),
         connections=connections,
     )
-    fetcher().source(spec, loaded)  # what is wrong with the cache directory is told now
     return PackedDataset(directory, loaded, splits, None, spec)
 
 
@@ -117,7 +119,9 @@ class PackedDataset:
         self._manifest = loaded
         self._splits = splits
         self._rows = rows  # of the concatenated splits; None: all of them
-        self._spec = spec and dataclasses.replace(spec, splits=splits)  # None: local
+        # None, both: it is on local disk.
+        self._spec = None if spec is None else dataclasses.replace(spec, splits=splits)
+        self._source = None if self._spec is None else fetcher().source(self._spec, loaded)
 
     @property
     def path(self) -> str:
@@ -180,16 +184,10 @@ class PackedDataset:
             raise RuntimeError(f"{self._directory} is not on local disk")
         return self._directory.path
 
-    @property
-    def _source(self) -> RemoteSource:
-        if self._spec is None:
-            raise RuntimeError(f"{self._directory} is on local disk")
-        return fetcher().source(self._spec, self._manifest)
-
     def _indexes(self, columns: list[str] | None = None) -> Iterator[tuple[Split, pa.Table]]:
         """The shards' indexes, in storage order."""
         shards = [(split, shard) for split in self._chosen for shard in split.shards]
-        if self._spec is None:
+        if self._source is None:
             for split, shard in shards:
                 yield split, index.read(self._local / shard.index_path, columns)
             return
@@ -281,8 +279,8 @@ class PackedDataset:
         return f"<PackedDataset {what}: {len(self)} records>"
 
     def _record(self, number: int) -> dict[str, Any]:
-        if self._spec is not None:
-            return self._fetched(number)
+        if self._source is not None:
+            return self._fetched(self._source, number)
         table = self._table
         path = table.files[table.shards[number]]
         offset, length = int(table.offsets[number]), int(table.lengths[number])
@@ -293,9 +291,9 @@ class PackedDataset:
             payload = record.read_record(path, offset, length, key=key)
         return _as_dict(example.decode(payload), place=f"{path} at byte {offset}")
 
-    def _fetched(self, number: int) -> dict[str, Any]:
+    def _fetched(self, source: RemoteSource, number: int) -> dict[str, Any]:
         rows = np.array([number if self._rows is None else self._rows[number]], np.int64)
-        (payload,) = fetcher().read(self._source, rows, Counters())
+        (payload,) = fetcher().read(source, rows, Counters())
         if payload is None:
             raise RuntimeError("a record was left out")
         return _as_dict(example.decode(payload), place=str(self._directory))
@@ -392,15 +390,15 @@ class PackedDataset:
                 `cache_dir`; or the records do not fit into the cache.
             StorageError: Something cannot be read.
         """
-        if self._spec is None or self._spec.cache_dir is None:
+        if self._spec is None or self._source is None or self._spec.cache_dir is None:
             why = "is on local disk" if self._spec is None else "was opened without cache_dir"
             raise InvalidArgumentError(f"{self._directory} {why}: there is no cache to fill")
         numbers = np.arange(len(self), dtype=np.int64) if self._rows is None else self._rows
         needed, limit = int(self._mean_bytes * len(self)), self._spec.cache_limit
         if limit is not None and needed > limit:
             raise InvalidArgumentError(
-                f"{len(self)} records of {self._directory} take about {needed} bytes, and the cache "
-                f"may take {limit}: raise cache_limit, or choose fewer records"
+                f"{len(self)} records of {self._directory} take about {needed} bytes, and the "
+                f"cache may take {limit}: raise cache_limit, or choose fewer records"
             )
         warm(self._source, np.sort(numbers), self._mean_bytes, Counters(), progress)
 

@@ -89,6 +89,7 @@ class Call:
             return False
         self._window.close()
         self._ended(self._ticket, 0, "")
+        source.files.publish(self._counters)
         return True
 
     def serve(self) -> None:
@@ -109,6 +110,8 @@ class Call:
             message = f"tfstream: {str(error) or type(error).__name__}"
         self._counters.add(wait_seconds=time.monotonic() - begun)
         self._ended(self._ticket, code, message)
+        if self._window is not None:
+            self._window.source.files.publish(self._counters)
 
     def _repair(self, window: Window, places: npt.NDArray[Any], flaws: dict[int, str]) -> None:
         """Fetches corrupt records once more; what is wrong with the storage's own is told."""

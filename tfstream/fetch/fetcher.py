@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import atexit
+import collections
 import dataclasses
 import functools
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfstream.errors import CorruptRecordError
+from tfstream.errors import CorruptRecordError, ObjectChangedError
 from tfstream.fetch import kernel
 from tfstream.fetch.call import UNAVAILABLE, Call
 from tfstream.fetch.counters import Counters
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Fetcher", "fetcher"]
 
+_KEPT_SOURCES = 16
 _ENDING = "tfstream: the process is ending"
 
 
@@ -38,8 +41,12 @@ class Fetcher:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sources: dict[str, RemoteSource] = {}
-        self._files: dict[Spec, RemoteFiles] = {}
+        # Those that somebody holds, and the newest, whose holder may be a graph.
+        self._sources: weakref.WeakValueDictionary[str, RemoteSource] = (
+            weakref.WeakValueDictionary()
+        )
+        self._newest: collections.OrderedDict[str, RemoteSource] = collections.OrderedDict()
+        self._files: weakref.WeakValueDictionary[Spec, RemoteFiles] = weakref.WeakValueDictionary()
         self._caches: dict[tuple[str, int | None], PageCache] = {}
         self._downloads: dict[int, Downloads] = {}
         self._writer = Writer()
@@ -73,26 +80,39 @@ class Fetcher:
         """
         text = spec.to_json()
         with self._lock:
-            if text in self._sources:
-                return self._sources[text]
+            known = self._known(text)
+            if known is not None:
+                return known
         directory = spec.directory()
         if loaded is None:
-            loaded = manifest.load(directory, spec.version)
+            loaded = _load(directory, spec)
         shards = [s for split in loaded.splits if split.name in spec.splits for s in split.shards]
         with self._lock:
-            if text not in self._sources:
-                self._sources[text] = RemoteSource(self._files_of(spec, directory), shards)
-            return self._sources[text]
+            known = self._known(text)
+            if known is None:
+                known = RemoteSource(self._files_of(spec, directory), shards)
+                self._sources[text] = self._newest[text] = known
+                if len(self._newest) > _KEPT_SOURCES:
+                    self._newest.popitem(last=False)
+            return known
+
+    def _known(self, text: str) -> RemoteSource | None:
+        found = self._sources.get(text)
+        if found is not None and text in self._newest:
+            self._newest.move_to_end(text)
+        return found
 
     def _files_of(self, spec: Spec, directory: Directory) -> RemoteFiles:
         """Shared by all versions and splits of a dataset."""
         key = dataclasses.replace(spec, version=0, splits=())
-        if key not in self._files:
+        files = self._files.get(key)
+        if files is None:
             downloads = self._downloads.get(spec.connections)
             if downloads is None:
                 downloads = self._downloads[spec.connections] = Downloads(spec.connections)
-            self._files[key] = RemoteFiles(directory, self._cache(spec), downloads, self._writer)
-        return self._files[key]
+            files = RemoteFiles(directory, self._cache(spec), downloads, self._writer)
+            self._files[key] = files
+        return files
 
     def _cache(self, spec: Spec) -> PageCache | None:
         directory, limit = self._own_cache or (spec.cache_dir, spec.cache_limit)
@@ -159,7 +179,7 @@ class Fetcher:
         """Answers the native op: at once where all is cached, from another thread where not."""
         with self._lock:
             closed = self._closed
-            source = self._sources.get(spec)
+            source = self._known(spec)
             if not closed:
                 self._open.add(ticket)
         if closed:
@@ -199,6 +219,18 @@ class Fetcher:
 def fetcher() -> Fetcher:
     """The fetcher of this process."""
     return Fetcher()
+
+
+def _load(directory: Directory, spec: Spec) -> Manifest:
+    """The manifest that a graph made elsewhere speaks of."""
+    name = manifest.name_of(spec.version)
+    found = directory.stat(name)
+    if found.generation != spec.generation:
+        raise ObjectChangedError(
+            f"{directory.locate(name)} has generation {found.generation}, and the stream was made "
+            f"for {spec.generation}: the dataset was made anew. Open it again."
+        )
+    return manifest.load(directory, spec.version)
 
 
 def _unframe(window: Window, place: Any, key: str = "") -> bytes:

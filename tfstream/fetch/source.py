@@ -7,6 +7,8 @@ import dataclasses
 import json
 import os
 import threading
+import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["RemoteFiles", "RemoteSource", "Spec", "assemble"]
 
 
+_PUBLISH_SECONDS = 2.0
+
+
 @dataclasses.dataclass(frozen=True)
 class Spec:
     """What a process must know to read a remote dataset; it travels in the graph, as JSON.
@@ -38,6 +43,8 @@ class Spec:
     Attributes:
         uri: The dataset's.
         version: Of the dataset.
+        generation: Of the version's manifest: another dataset of that name is not taken for it.
+        opened: Tells one opening of a dataset from another: what was looked up once, stays.
         splits: Whose records are numbered, one after the other.
         project: Billed for requests; None: the bucket's own.
         anonymous: Use no credentials; None: none where there are none.
@@ -48,6 +55,8 @@ class Spec:
 
     uri: str
     version: int
+    generation: str
+    opened: str
     splits: tuple[str, ...]
     project: str | None = None
     anonymous: bool | None = None
@@ -98,6 +107,8 @@ class RemoteFiles:
         self._writer = writer
         self._lock = threading.Lock()
         self._lookups: dict[str, Future[RemoteObject]] = {}
+        self._streams: set[Counters] = set()
+        self._publish_at = 0.0
 
     def known(self, name: str) -> RemoteObject | None:
         """An object that has been looked up; None where it has not."""
@@ -128,6 +139,24 @@ class RemoteFiles:
     def flush(self) -> None:
         """Waits until what was fetched is in the cache, as far as it can be kept."""
         self._writer.flush()
+
+    def publish(self, counters: Counters) -> None:
+        """Tells `tfstream cache stat` what this process has done; now and then.
+
+        Args:
+            counters: Of a stream that has just done something.
+        """
+        if self.cache is None:
+            return
+        with self._lock:
+            self._streams.add(counters)
+            if time.monotonic() < self._publish_at:
+                return
+            self._publish_at = time.monotonic() + _PUBLISH_SECONDS
+            sums: Counter[str] = Counter()
+            for each in self._streams:
+                sums.update(each.snapshot())
+        self.cache.publish(sums)
 
     def _find(self, name: str) -> RemoteObject:
         info = self.directory.stat(name)

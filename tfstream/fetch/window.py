@@ -56,7 +56,7 @@ class Window:
     def __init__(
         self, source: RemoteSource, numbers: npt.NDArray[np.int64], counters: Counters
     ) -> None:
-        self._source = source
+        self.source = source
         self._numbers = numbers
         self._counters = counters
         self._stack = contextlib.ExitStack()
@@ -84,10 +84,10 @@ class Window:
 
     def look(self) -> bool:
         """Whether every record is cached, told without waiting for anything."""
-        shards = self._source.places.shards_of(self._numbers)
+        shards = self.source.places.shards_of(self._numbers)
         targets = {}
         for shard in np.unique(shards).tolist():
-            target = self._source.shard(shard)
+            target = self.source.shard(shard)
             if target is None:
                 return False
             targets[shard] = target
@@ -108,7 +108,7 @@ class Window:
             TfstreamError: Something cannot be had.
         """
         if not self._parts:
-            self._source.prepare(self._source.places.shards_of(self._numbers), self._counters)
+            self.source.prepare(self.source.places.shards_of(self._numbers), self._counters)
             if self.look():
                 return
         bring([part.want for part in self._parts], self._counters)
@@ -160,9 +160,9 @@ class Window:
     def describe(self, place: Any) -> tuple[str, str, int]:
         """The shard of a place, its index, and the record's offset in bytes: for messages."""
         number = self._numbers[int(place["number"])]
-        places = self._source.places
+        places = self.source.places
         shard = places.shards[int(places.shards_of(np.array([number]))[0])]
-        path = self._source.files.directory.locate(shard.path)
+        path = self.source.files.directory.locate(shard.path)
         return path, shard.index_path, int(place["offset"])
 
     def _part(
@@ -171,7 +171,7 @@ class Window:
         """The records of a shard, and how many of them are cached."""
         places = np.zeros(len(rows), PLACE)
         places["number"] = rows
-        places["offset"], places["length"] = self._source.places.lookup(shard, self._numbers[rows])
+        places["offset"], places["length"] = self.source.places.lookup(shard, self._numbers[rows])
         places["fd"] = descriptor = self._stack.enter_context(target.use())
         begins, ends = places["offset"], places["offset"] + places["length"]
         ranges = coalesce(zip(begins.tolist(), ends.tolist(), strict=True), gap=_GAP)
