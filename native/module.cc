@@ -6,5 +6,6 @@ __attribute__((constructor)) static void RegisterAll() {
   tfstream::RegisterFetchRecords();
   tfstream::RegisterEpochOrder();
   tfstream::RegisterCountIteration();
+  tfstream::RegisterCountWaiting();
   tfstream::RegisterResample();
 }

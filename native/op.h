@@ -199,6 +199,7 @@ void RegisterReadRecords();
 void RegisterFetchRecords();
 void RegisterEpochOrder();
 void RegisterCountIteration();
+void RegisterCountWaiting();
 void RegisterResample();
 
 }  // namespace tfstream

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "count_iteration",
+    "count_waiting",
     "counters",
     "epoch_order",
     "fetch_records",
@@ -75,6 +76,8 @@ def _native() -> ctypes.CDLL:
     native.tfstream_set_key_of.restype = None
     native.tfstream_read_counters.argtypes = [ctypes.c_int64, ctypes.POINTER(ctypes.c_int64)]
     native.tfstream_read_counters.restype = None
+    native.tfstream_waited.argtypes = [ctypes.c_int64]
+    native.tfstream_waited.restype = ctypes.c_int64
     return native
 
 
@@ -98,6 +101,7 @@ class _Standin:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.iterations = 0
+        self.waited = 0  # nanoseconds
         self.counters = dict.fromkeys(("samples", "bytes_read", "requests", "corrupt"), 0)
         self._first: float | None = None
         self.seconds = 0.0
@@ -124,18 +128,22 @@ def counters(stream: int) -> dict[str, float]:
     Returns:
         `samples` (records), `bytes_read`, `requests` (system calls, each for one
         or more neighbouring records), `corrupt` (records), `seconds` (from the first
-        record to the newest), `samples_per_second`, and what `fetch.counters` counts.
+        record to the newest), `samples_per_second`, `starved_seconds` (in which whoever
+        iterates the stream waited), and what `fetch.counters` counts.
     """
     if library() is None:
         read: dict[str, float] = dict(_standins[stream].counters)
         seconds = _standins[stream].seconds
+        waited = _standins[stream].waited
     else:
         out = (ctypes.c_int64 * 5)()
         _native().tfstream_read_counters(stream, out)
         names = ("samples", "bytes_read", "requests", "corrupt")
         read = dict(zip(names, out[:4], strict=True))
         seconds = out[4] / 1e9
+        waited = _native().tfstream_waited(stream)
     read["seconds"] = seconds
+    read["starved_seconds"] = waited / 1e9
     read["samples_per_second"] = read["samples"] / seconds if seconds else 0.0
     fetched = fetcher().counters(stream).snapshot()
     return {**fetched, **read, "corrupt": read["corrupt"] + fetched["corrupt"]}
@@ -155,6 +163,34 @@ def count_iteration(*, stream: int) -> tf.Tensor:
             return np.int64(_standins[stream].iterations - 1)
 
     out = tf.numpy_function(count, [], tf.int64, stateful=True)
+    out.set_shape([])
+    return out
+
+
+def count_waiting(since: tf.Tensor | None = None, *, stream: int) -> tf.Tensor:
+    """Takes the time, and counts what has passed as waited for the stream.
+
+    Args:
+        since: What it gave before the wait, int64 scalar; None: now is before.
+        stream: The stream's number.
+
+    Returns:
+        Nanoseconds of a clock that never goes back, int64 scalar.
+    """
+    import tensorflow as tf
+
+    since = tf.constant(0, tf.int64) if since is None else since
+    lib = library()
+    if lib is not None:
+        return lib.tfstream_count_waiting(since, stream=stream)
+
+    def count(since: np.int64) -> np.int64:
+        now = time.monotonic_ns()
+        with _standins[stream].lock:
+            _standins[stream].waited += now - int(since) if since else 0
+        return np.int64(now)
+
+    out = tf.numpy_function(count, [since], tf.int64, stateful=True)
     out.set_shape([])
     return out
 

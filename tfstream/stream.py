@@ -112,7 +112,8 @@ class StreamDataset(tf.data.Dataset):
             `samples`: records read. `seconds`: from the first of them to the newest;
             `samples_per_second`: the one by the other. `bytes_read`: of records, from disk or
             memory. `requests`: reads of files, each for one or more neighbouring records.
-            `corrupt`: records that did not match their checksums.
+            `corrupt`: records that did not match their checksums. `starved_seconds`: in which
+            whoever iterates the stream waited for a batch.
             Of remote datasets: `bytes_fetched` over the network; `fetches`: requests for them;
             `retries` and `hedges` among those; `hedges_won`; `stall_seconds`: without a byte;
             `wait_seconds`: summed over windows of records that had to be waited for;
@@ -338,11 +339,27 @@ def build(
         ds = ds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     elif not skip_corrupt:
         ds = ds.apply(tf.data.experimental.assert_cardinality(share.steps * epochs))
-    return StreamDataset(
-        ds.with_options(_options(waiting=WINDOWS_AHEAD if remote else 0)).prefetch(2),
-        stream=stream,
-        steps_per_epoch=share.steps,
-    )
+    ds = ds.with_options(_options(waiting=WINDOWS_AHEAD if remote else 0)).prefetch(2)
+    if share.batch_size is not None:  # of single samples, counting each would cost too much
+        ds = _timed(ds, stream)
+    return StreamDataset(ds, stream=stream, steps_per_epoch=share.steps)
+
+
+def _timed(ds: tf.data.Dataset, stream: int) -> tf.data.Dataset:
+    """The same elements; counts how long whoever iterates the dataset waits for each."""
+
+    @tf.autograph.experimental.do_not_convert
+    def before(_: tf.Tensor) -> tf.Tensor:
+        return ops.count_waiting(stream=stream)
+
+    @tf.autograph.experimental.do_not_convert
+    def after(since: tf.Tensor, element: Any) -> Any:
+        with tf.control_dependencies([ops.count_waiting(since, stream=stream)]):
+            return tf.nest.map_structure(tf.identity, element, expand_composites=True)
+
+    # A zip asks its parts one after the other: for the time, and then for the element.
+    clock = tf.data.Dataset.from_tensors(0).repeat().map(before)
+    return tf.data.Dataset.zip((clock, ds)).map(after)
 
 
 def _options(*, waiting: int) -> tf.data.Options:
