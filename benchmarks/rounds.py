@@ -11,7 +11,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,18 +37,21 @@ class Rounds:
 
 
 def measure(
-    candidates: dict[str, tf.data.Dataset], rounds: int, size: Callable[[Any], int]
+    candidates: Mapping[str, tf.data.Dataset | Callable[[], tf.data.Dataset]],
+    rounds: int,
+    size: Callable[[Any], int],
 ) -> dict[str, Rounds]:
     """Iterates each candidate to its end in each round, after one round that does not count.
 
     Args:
-        candidates: By name.
+        candidates: By name; or what makes it anew in each round, which is not timed.
         rounds: Rounds that count.
         size: How many items an element holds.
     """
     out = {name: Rounds() for name in candidates}
     for number in range(rounds + 1):
-        for name, ds in candidates.items():
+        for name, made in candidates.items():
+            ds = made() if callable(made) else made
             cpu, begin = time.process_time(), time.perf_counter()
             iterator = iter(ds)
             items = sum(map(size, iterator))
