@@ -316,6 +316,7 @@ class PackedDataset:
         drop_remainder: bool = False,
         on_corrupt: Literal["raise", "skip"] = "raise",
         read_ahead: int | str = "64MB",
+        log_every: float | None = None,
     ) -> StreamDataset:
         """A `tf.data.Dataset` of the records, decoded, augmented and batched.
 
@@ -349,6 +350,7 @@ class PackedDataset:
                 "skip": that record alone is left out, counted and reported.
             read_ahead: Of a remote dataset: what is fetched before it is asked for, in
                 bytes, or such as "64MB".
+            log_every: Log a line about the stream every so many seconds; None: never.
 
         Raises:
             InvalidArgumentError: An argument is out of its range.
@@ -375,6 +377,7 @@ class PackedDataset:
             epochs=epochs,
             transform=transform,
             on_corrupt=on_corrupt,
+            log_every=log_every,
         )
 
     to_tensorflow = stream

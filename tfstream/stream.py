@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import secrets
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import tensorflow as tf
 
 from tfstream import boxes as boxes_lib
-from tfstream import images, ops, pixels
+from tfstream import images, logline, ops, pixels
 from tfstream import labels as labels_lib
 from tfstream.errors import InvalidArgumentError
 from tfstream.format import example
@@ -253,6 +254,7 @@ def build(
     epochs: int | None,
     transform: Callable[..., Any] | None,
     on_corrupt: Literal["raise", "skip"],
+    log_every: float | None,
 ) -> StreamDataset:
     """Puts a stream together.
 
@@ -268,6 +270,7 @@ def build(
         epochs: How many follow one another in an iteration; None: without end.
         transform: Called in the graph on each sample, before batching.
         on_corrupt: "raise", or "skip" the record.
+        log_every: Seconds between two log lines; None: none.
     """
     if epochs is not None and epochs < 1:
         raise InvalidArgumentError(f"epochs must be positive, or None for no end (got {epochs})")
@@ -342,7 +345,11 @@ def build(
     ds = ds.with_options(_options(waiting=WINDOWS_AHEAD if remote else 0)).prefetch(2)
     if share.batch_size is not None:  # of single samples, counting each would cost too much
         ds = _timed(ds, stream)
-    return StreamDataset(ds, stream=stream, steps_per_epoch=share.steps)
+    built = StreamDataset(ds, stream=stream, steps_per_epoch=share.steps)
+    if log_every is not None:
+        alive = weakref.ref(built)
+        logline.start(lambda: (ds := alive()) and ds.stats(), log_every)
+    return built
 
 
 def _timed(ds: tf.data.Dataset, stream: int) -> tf.data.Dataset:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tfstream.errors import InvalidArgumentError
-from tfstream.fetch import metrics
+from tfstream import metrics
 
 if TYPE_CHECKING:
     from tfstream.stream import StreamDataset

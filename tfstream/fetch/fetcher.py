@@ -224,13 +224,16 @@ def fetcher() -> Fetcher:
 def _load(directory: Directory, spec: Spec) -> Manifest:
     """The manifest that a graph made elsewhere speaks of."""
     name = manifest.name_of(spec.version)
-    found = directory.stat(name)
-    if found.generation != spec.generation:
+    local = directory.path is not None
+    found = None if local else directory.stat(name).generation
+    loaded = manifest.load(directory, spec.version)
+    found = loaded.commit if local else found
+    if found != spec.generation:
         raise ObjectChangedError(
-            f"{directory.locate(name)} has generation {found.generation}, and the stream was made "
-            f"for {spec.generation}: the dataset was made anew. Open it again."
+            f"{directory.locate(name)} has {'commit' if local else 'generation'} {found}, and the "
+            f"stream was made for {spec.generation}: the dataset was made anew. Open it again."
         )
-    return manifest.load(directory, spec.version)
+    return loaded
 
 
 def _unframe(window: Window, place: Any, key: str = "") -> bytes:

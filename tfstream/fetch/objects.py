@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tfstream.cache.pages import CachedObject, Claim
     from tfstream.fetch.counters import Counters
     from tfstream.fetch.downloads import Downloads
+    from tfstream.fetch.local_file import LocalFile
     from tfstream.storage.directory import Directory, ObjectInfo
 
 __all__ = ["Flight", "Piece", "RemoteObject", "Want", "Writer", "bring"]
@@ -119,7 +120,7 @@ class RemoteObject:
         self,
         directory: Directory,
         info: ObjectInfo,
-        cached: CachedObject | None,
+        cached: CachedObject | LocalFile | None,
         downloads: Downloads,
         writer: Writer,
     ) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from tfstream.errors import CorruptRecordError, ObjectChangedError, StorageError
 from tfstream.fetch.counters import Counters
+from tfstream.fetch.local_file import LocalFile
 from tfstream.fetch.objects import RemoteObject, Want, Writer, bring
 from tfstream.fetch.places import Places
 from tfstream.format import index
@@ -26,7 +27,7 @@ from tfstream.storage.directory import Access, Directory, open_directory
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from tfstream.cache.pages import PageCache
+    from tfstream.cache.pages import CachedObject, PageCache
     from tfstream.fetch.downloads import Downloads
     from tfstream.v1.manifest_pb2 import Shard
 
@@ -43,7 +44,8 @@ class Spec:
     Attributes:
         uri: The dataset's.
         version: Of the dataset.
-        generation: Of the version's manifest: another dataset of that name is not taken for it.
+        generation: Of the version's manifest, or the commit of one on local disk, which has copies
+            on several machines: another dataset of that name is not taken for it.
         opened: Tells one opening of a dataset from another: what was looked up once, stays.
         splits: Whose records are numbered, one after the other.
         project: Billed for requests; None: the bucket's own.
@@ -160,8 +162,10 @@ class RemoteFiles:
 
     def _find(self, name: str) -> RemoteObject:
         info = self.directory.stat(name)
-        cached = None
-        if self.cache is not None:
+        cached: CachedObject | LocalFile | None = None
+        if self.directory.path is not None:
+            cached = LocalFile(self.directory.path / name, info)
+        elif self.cache is not None:
             cached = self.cache.object(self.directory.locate(name), info)
         return RemoteObject(self.directory, info, cached, self._downloads, self._writer)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfstream.errors import CacheError
 from tfstream.fetch.window import Window
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ def warm(
         progress: Is called with numbers of records that are there.
 
     Raises:
+        CacheError: Something that was fetched could not be kept.
         StorageError: Something cannot be read.
     """
 
@@ -57,3 +60,10 @@ def warm(
                 progress(each.result())
         finally:
             pool.shutdown(cancel_futures=True)
+    if source.files.cache is not None and counters.snapshot().get("uncached"):
+        raise CacheError(
+            errno.ENOSPC,
+            f"The cache {source.files.cache.directory} could not keep all that was fetched: the "
+            "disk is full or read-only, or other processes are using what its limit allows. Free "
+            "space, or raise the limit, and prefetch again: what is there is not fetched anew.",
+        )

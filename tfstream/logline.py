@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from tfstream.errors import InvalidArgumentError
-from tfstream.fetch import metrics
+from tfstream import metrics
 
 __all__ = ["LogLines", "start"]
 

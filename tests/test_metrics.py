@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tfstream.fetch.metrics import describe, rates
+from tfstream.metrics import describe, rates
 
 BEFORE = {
     "samples": 1000,

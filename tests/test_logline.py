@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tfstream.errors import InvalidArgumentError
-from tfstream.fetch import logline
+from tfstream import logline
 
 
 def wait_for(records: list[logging.LogRecord], count: int) -> list[str]:
@@ -65,7 +65,7 @@ def test_an_interval_of_no_sense_is_refused(every: float) -> None:
 def test_a_program_without_logging_sees_the_lines_on_standard_error_and_ends() -> None:
     program = (
         "import itertools, sys, time\n"
-        "from tfstream.fetch import logline\n"
+        "from tfstream import logline\n"
         "n = itertools.count()\n"
         "logline.start(lambda: {'samples': next(n)}, every=0.05)\n"
         "time.sleep(0.4)\n"
