@@ -41,6 +41,7 @@ import re
 import select
 import socket
 import socketserver
+import ssl
 import struct
 import threading
 import time
@@ -113,8 +114,9 @@ class _Broken(Exception):
 class FaultProxy:
     """The proxy, listening on a port of its own; a context manager that ends it."""
 
-    def __init__(self, upstream: str, *, port: int = 0) -> None:
+    def __init__(self, upstream: str, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.upstream = upstream
+        self._tls = tls
         self.latency = 0.0
         self.bandwidth: float | None = None
         self.stall_seconds = 30.0
@@ -134,7 +136,7 @@ class FaultProxy:
         self._open: set[socket.socket] = set()
         self._server = _Server(("127.0.0.1", port), self._serve)
         self.port = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def __enter__(self) -> FaultProxy:
@@ -147,6 +149,10 @@ class FaultProxy:
         self._closing.set()
         self._server.shutdown()
         self._server.server_close()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Ends all connections that clients have open."""
         for client in list(self._open):
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
@@ -205,6 +211,11 @@ class FaultProxy:
 
     def _serve(self, client: socket.socket) -> None:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._tls is not None:
+            try:
+                client = self._tls.wrap_socket(client, server_side=True)
+            except OSError:
+                return
         self._open.add(client)
         try:
             with client.makefile("rb") as file:
@@ -214,6 +225,7 @@ class FaultProxy:
             pass
         finally:
             self._open.discard(client)
+            client.close()
 
     def _answer(self, client: socket.socket, request: _Request) -> None:
         if request.path.startswith("/_proxy/"):
@@ -491,7 +503,10 @@ def _receive(file: Any) -> _Request | None:
     while line := file.readline().strip():
         name, _, value = line.decode("latin-1").partition(":")
         headers[name.strip().lower()] = value.strip()
-    body = file.read(int(headers.get("content-length", 0)))
+    length = int(headers.get("content-length", 0))
+    body = file.read(length)
+    if len(body) < length:  # killed in the midst of it: the emulator would wait for the rest
+        return None
     return _Request(method, path, headers, body)
 
 

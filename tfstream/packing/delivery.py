@@ -6,6 +6,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Mapping, Set
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
@@ -56,7 +57,7 @@ class Delivery:
         self._free = threading.Semaphore(destination.at_once)
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
-        self._stopped = False
+        self._ending = self._left = False
         self._error: BaseException | None = None
 
     def __enter__(self) -> Delivery:
@@ -68,11 +69,12 @@ class Delivery:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with self._lock:
-            self._stopped = True
+        self._ending = True
         end = time.monotonic() + _PATIENCE_SECONDS
         for thread in self._threads:
             thread.join(max(end - time.monotonic(), 0))
+        with self._lock:
+            self._left = True
 
     def put(self, result: ShardResult) -> None:
         """Has a shard delivered; waits while as many as may be are under way.
@@ -127,34 +129,40 @@ class Delivery:
                     record.unlink(missing_ok=True)
                 raise
         with self._lock:
-            if self._stopped:  # another packer may have the workspace by now
+            if self._left:  # another packer may have the workspace by now
                 return
             journal.save(record, dataclasses.replace(result, objects=tuple(objects)))
             for name in names:
                 (self._drafts / Path(name).name).unlink(missing_ok=True)
 
     def _progress(self, count: int) -> None:
-        if self._stopped or self._error is not None:
+        if self._ending or self._error is not None:
             raise PackError("the pack was given up")
         self._sent(count)
 
 
-def remove_leftovers(destination: Destination, workspace: Workspace) -> None:
+def remove_leftovers(workspace: Workspace, commit: str) -> None:
     """Deletes shards that were delivered from here and that no manifest names.
 
     They are of packs that were begun with other options, and never finished.
 
+    Args:
+        workspace: Of the destination.
+        commit: That the dataset is of.
+
     Raises:
         StorageError: They cannot be listed or deleted.
     """
-    ours = {name for stem in workspace.stems() for name in object_names(stem)}
-    if not ours:
+    stems = workspace.stems() - workspace.stems(commit)
+    if not stems:
         return
+    destination = workspace.destination
     named = set()
     for version in manifest.versions(destination.directory):
         for split in manifest.load(destination.directory, version).splits:
             for shard in split.shards:
                 named |= {shard.path, shard.index_path}
-    for info in list(destination.directory.list(f"{SHARDS}/")):
-        if info.name in ours - named:
-            destination.directory.delete(info)
+    useless = {name for stem in stems for name in object_names(stem)} - named
+    found = [info for info in destination.directory.list(f"{SHARDS}/") if info.name in useless]
+    with ThreadPoolExecutor(destination.at_once) as threads:
+        list(threads.map(destination.directory.delete, found))

@@ -259,16 +259,16 @@ def _run(
         try:
             manifest.commit(destination.directory, made)
         except DatasetExistsError:
-            _clear(workspace)
+            _clear(workspace, manifest.load(destination.directory, made.version).commit)
             raise
-    _clear(workspace)
+    _clear(workspace, made.commit)
     return result
 
 
-def _clear(workspace: Workspace) -> None:
+def _clear(workspace: Workspace, commit: str) -> None:
     """Removes what no manifest names; the dataset is there, whether or not that succeeds."""
     try:
-        remove_leftovers(workspace.destination, workspace)
+        remove_leftovers(workspace, commit)
     except StorageError as error:
         warnings.warn(
             f"Shards that were begun here and are of no use could not be deleted: {error}",
@@ -284,8 +284,9 @@ def _finish(workspace: Workspace, request: str, version: int) -> PackResult:
         DatasetExistsError: It was another pack than this one.
     """
     destination = workspace.destination
-    noted = workspace.noted(manifest.load(destination.directory, version).commit)
-    _clear(workspace)
+    commit = manifest.load(destination.directory, version).commit
+    noted = workspace.noted(commit)
+    _clear(workspace, commit)
     workspace.discard()
     if noted.get("request") != request:
         raise exists_already(destination, version)

@@ -184,9 +184,9 @@ class _Worker:
         return message
 
     def kill(self) -> None:
-        self.connection.close()
         self._process.kill()
         self._process.wait()
+        self.connection.close()
 
     @contextlib.contextmanager
     def _or_died(self) -> Iterator[None]:
