@@ -28,12 +28,12 @@ def test_killed_processes_leave_no_lock_no_wrong_byte_and_no_drift(
 ) -> None:
     limit = 5 * SIZE
     rng = random.Random(3)
-    survivors = [start("train", tmp_path, limit, 12, seed) for seed in range(2)]
+    survivors = [start("train", tmp_path, limit, 8, seed) for seed in range(2)]
     for survivor in survivors:
         survivor.stdout.readline()
     begun = time.monotonic()
     killed = 0
-    while time.monotonic() - begun < 9:
+    while time.monotonic() - begun < 6:
         victim = start("train", tmp_path, limit, 60, 100 + killed)
         victim.stdout.readline()  # it has stored something
         time.sleep(rng.random() * 0.2)

@@ -224,3 +224,19 @@ def test_prefetch_says_what_cannot_be_done(tfstream, bucket, packed: Path, tmp_p
     result = tfstream("cache", "prefetch", packed, *where)
     assert result.status == 2
     assert "is on local disk: there is no cache to fill" in result.err
+
+
+def test_prefetch_says_when_not_all_could_be_kept(
+    tfstream, bucket, packed: Path, tmp_path: Path
+) -> None:
+    bucket.upload(packed)
+    limit = SIZE + 24 * 1024
+    cache = PageCache(tmp_path, limit)
+    with cached.cached(cache, 0).use():
+        assert fill(cached.cached(cache, 0), 0)
+        where = ("--cache-dir", tmp_path, "--cache-limit", limit)
+        result = tfstream("cache", "prefetch", bucket.uri, *where)
+    assert result.status == 1
+    assert result.err.startswith(f"error: The cache {tmp_path} could not keep all that was fetched")
+    time.sleep(1.1)  # it does not try again at once
+    assert tfstream("cache", "prefetch", bucket.uri, *where).status == 0

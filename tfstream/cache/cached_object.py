@@ -19,7 +19,8 @@ __all__ = ["CachedObject", "Claim", "Owner"]
 
 _PATIENCE = 1.0  # seconds for an object's lock: others hold it while they make or evict the file
 _TOUCH = 1.0  # seconds between two notes that an object is in use
-_PAUSE = 5.0  # seconds without trying again, after a file could not be opened
+_PAUSE = 1.0  # seconds at least without trying again, after a file could not be opened
+_PAUSES = 10  # and so many times as long as the trying took
 _TRIES = 20  # to open a file that others evict at the same time
 # What says that a file may be read but not written.
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -261,7 +262,7 @@ class CachedObject:
         now = time.monotonic()
         if self._descriptor >= 0:
             if not lock_within(self._descriptor, fcntl.LOCK_SH, _PATIENCE):
-                self._give_up()
+                self._give_up(now)
                 return
             if os.pread(self._descriptor, len(MARK), self._layout.mark_begin) == MARK and (
                 now < self._touched_at + _TOUCH or self._touch(now)
@@ -278,11 +279,12 @@ class CachedObject:
         if self._locked:
             self._owner.opened(self)
         else:
-            self._give_up()
+            self._give_up(now)
 
-    def _give_up(self) -> None:
+    def _give_up(self, begun: float) -> None:
         self._close()
-        self._closed_until = time.monotonic() + _PAUSE
+        now = time.monotonic()
+        self._closed_until = now + max(_PAUSE, _PAUSES * (now - begun))
 
     def _making_room(self, action: Callable[[], _Result], pages: int) -> _Result:
         """Does what fails where the disk is full before the limit is reached."""
