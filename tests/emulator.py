@@ -54,6 +54,8 @@ class Bucket:
 
     def put(self, name: str, data: bytes) -> str:
         """Makes or replaces an object; its generation."""
+        if not data:
+            raise ValueError("the emulator takes no empty body: make the object by tfstream")
         query = urllib.parse.urlencode({"uploadType": "media", "name": f"{_PREFIX}/{name}"})
         path = f"/upload/storage/v1/b/{self.name}/o?{query}"
         made = json.loads(self._ask("POST", path, data))
@@ -99,7 +101,7 @@ def run_emulator() -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, __file__, str(port)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         try:
             _wait_for(port, process)
             yield f"http://127.0.0.1:{port}"

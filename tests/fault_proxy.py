@@ -232,33 +232,39 @@ class FaultProxy:
             self._send(client, self._control(request), None)
             return
         fault, retry_after, chance = self._choose(request)
-        entry = [request.method, request.path, request.headers.get("range", ""), fault or ""]
         media = _MEDIA.search(request.line) is not None
-        try:
-            self._wait(client, self.latency)
-            if fault == "slow":
-                self._wait(client, self.slow_seconds)
-            elif fault == "silence":
-                self._wait(client, self.stall_seconds)
-                raise _Broken
-            elif fault == "reset":
-                _break(client)
-            if fault is not None and fault.isdigit():
-                answer = _refusal(int(fault), retry_after, request)
-            else:
-                answer = self._ask(request)
-            if fault == "lost":
-                _break(client)
-            entry[3] = fault or str(answer.status)
-            body_fault = fault if fault in _BODY_FAULTS else None
-            self._send(client, answer, body_fault, chance, media=media)
-        finally:
-            with self._lock:
-                self._counts["requests"] += 1
-                self._counts["downloads"] += media
-                if fault is not None:
-                    self._faults[fault] += 1
-                self.log.append(Logged(*entry))
+        self._wait(client, self.latency)
+        if fault == "slow":
+            self._wait(client, self.slow_seconds)
+        elif fault == "silence":
+            self._note(request, fault, media)
+            self._wait(client, self.stall_seconds)
+            raise _Broken
+        elif fault == "reset":
+            self._note(request, fault, media)
+            _break(client)
+        if fault is not None and fault.isdigit():
+            answer = _refusal(int(fault), retry_after)
+        else:
+            answer = self._ask(request)
+        # Before the answer: whoever has it may look at the figures at once.
+        self._note(request, fault, media, answer.status)
+        if fault == "lost":
+            _break(client)
+        body_fault = fault if fault in _BODY_FAULTS else None
+        self._send(client, answer, body_fault, chance, media=media)
+
+    def _note(
+        self, request: _Request, fault: str | None, media: bool, status: int | None = None
+    ) -> None:
+        with self._lock:
+            self._counts["requests"] += 1
+            self._counts["downloads"] += media
+            if fault is not None:
+                self._faults[fault] += 1
+            outcome = fault or str(status)
+            asked = request.headers.get("range", "")
+            self.log.append(Logged(request.method, request.path, asked, outcome))
 
     def _choose(self, request: _Request) -> tuple[str | None, float | str | None, float]:
         with self._lock:
@@ -311,11 +317,11 @@ class FaultProxy:
         for place in range(0, max(end, 1), _PIECE):
             piece = body[place : min(place + _PIECE, end)]
             self._take_turn(len(piece))
-            client.sendall(b"".join((begin, piece)))
-            begin = b""
             if media:
                 with self._lock:
                     self._counts["bytes"] += len(piece)
+            client.sendall(b"".join((begin, piece)))
+            begin = b""
         if fault == "stall":
             self._wait(client, self.stall_seconds)
         if fault == "break":
@@ -526,7 +532,7 @@ def _error(status: int, reason: str, message: str) -> _Answer:
     return _Answer(status, {"Content-Type": "application/json; charset=UTF-8"}, body)
 
 
-def _refusal(status: int, retry_after: float | str | None, request: _Request) -> _Answer:
+def _refusal(status: int, retry_after: float | str | None) -> _Answer:
     reasons = {401: "required", 403: "forbidden", 404: "notFound", 429: "rateLimitExceeded"}
     message = {
         401: "Anonymous caller does not have storage.objects.get access.",

@@ -16,7 +16,6 @@ import google.auth.exceptions
 import google.auth.transport.requests
 import requests.adapters
 from google.api_core.client_info import ClientInfo
-from google.auth.compute_engine import _metadata
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.cloud import storage
 
@@ -30,6 +29,7 @@ __all__ = ["Connection", "connect"]
 
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 _EMULATOR = "STORAGE_EMULATOR_HOST"
+_ENDPOINT = "API_ENDPOINT_OVERRIDE"
 _CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
 _POOL = 64  # connections that are kept open
 
@@ -63,14 +63,23 @@ _lock = threading.Lock()
 _connections: dict[tuple[object, ...], Connection] = {}
 
 
+def _forget() -> None:
+    """A child process must not talk through its parent's sockets."""
+    global _lock
+    _lock = threading.Lock()
+    _connections.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
+
+
 def connect(access: Access) -> Connection:
     """The process's connection for a right; made when it is first asked for.
 
     Raises:
         AccessDeniedError: Credentials were asked for and there are none, or they cannot be used.
     """
-    # A child process must not talk through its parent's sockets.
-    key = (access, os.getpid(), os.environ.get(_EMULATOR), os.environ.get(_CREDENTIALS))
+    key = (access, *map(os.environ.get, (_EMULATOR, _ENDPOINT, _CREDENTIALS)))
     with _lock:
         if key not in _connections:
             _connections[key] = _open(access)
@@ -89,6 +98,8 @@ def _open(access: Access) -> Connection:
         _http=session,
         client_info=ClientInfo(user_agent=agent),
     )
+    # Of use to traces alone; it asks for the bucket's metadata, in a thread, which few may read.
+    client._bucket_metadata_cache = None
     ranges = RangeReader(client.api_endpoint, credentials, keep=_POOL, agent=agent)
     return Connection(client, session, ranges, asker)
 
@@ -128,13 +139,19 @@ class _MetadataRequest(google.auth.transport.requests.Request):
     """
 
     def __call__(self, url: str, *args: Any, **kwargs: Any) -> Any:
-        if _metadata.detect_gce_residency_linux():
+        if _is_googles_machine():
             return super().__call__(url, *args, **kwargs)
         kwargs["timeout"] = min(kwargs.get("timeout") or _METADATA_SECONDS, _METADATA_SECONDS)
         try:
             return super().__call__(url, *args, **kwargs)
         except google.auth.exceptions.TransportError:
             return _NoAnswer()
+
+
+def _is_googles_machine() -> bool:
+    with contextlib.suppress(OSError), open("/sys/class/dmi/id/product_name") as file:
+        return file.read().startswith("Google")
+    return False
 
 
 class _NoAnswer:
