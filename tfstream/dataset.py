@@ -317,6 +317,7 @@ class PackedDataset:
         on_corrupt: Literal["raise", "skip"] = "raise",
         read_ahead: int | str = "64MB",
         log_every: float | None = None,
+        service: str | None = None,
     ) -> StreamDataset:
         """A `tf.data.Dataset` of the records, decoded, augmented and batched.
 
@@ -351,17 +352,32 @@ class PackedDataset:
             read_ahead: Of a remote dataset: what is fetched before it is asked for, in
                 bytes, or such as "64MB".
             log_every: Log a line about the stream every so many seconds; None: never.
+            service: The address of a `tf.data` service, grpc://host:port, of `tfstream dispatcher`
+                and `tfstream worker`s, which make the samples. Each batch of an epoch is made
+                once, by any of them, and holds what it holds without the service; only the order
+                in which the batches come changes. (With "skip", batches after a corrupt record
+                hold other samples, none twice, and each worker may end with a smaller one.) A
+                dataset on local disk must lie under the same path on the workers. A batch that
+                was with a worker that died is an error at the end of the epoch.
 
         Raises:
             InvalidArgumentError: An argument is out of its range.
+            ServiceError: The service cannot be reached; or there is no compiled kernel.
         """
+        from tfstream import service as service_lib
         from tfstream import stream as stream_lib
 
         statistics = [split.statistics for split in self._chosen]
         if block_size is None:
             block_size = self._block_size(lanes)
+        records: RecordTable | RemoteRecords
+        if service is not None:
+            service_lib.check(service)
+            records = self._remote(self._spec or self._local_spec, read_ahead)
+        else:
+            records = self._remote(self._spec, read_ahead) if self._spec else self._table
         return stream_lib.build(
-            self._table if self._spec is None else self._remote(read_ahead),
+            records,
             self.labels,
             elements=stream_lib.Elements(image, label, boxes, elements),
             order=Order(len(self), seed=seed, lanes=lanes, block_size=block_size, shuffle=shuffle),
@@ -378,6 +394,7 @@ class PackedDataset:
             transform=transform,
             on_corrupt=on_corrupt,
             log_every=log_every,
+            service=service,
         )
 
     to_tensorflow = stream
@@ -418,22 +435,31 @@ class PackedDataset:
         fitting = int(_REMOTE_BLOCK_BYTES / max(1.0, self._mean_bytes))
         return max(1, min(fitting, len(self) // (_LEAST_BLOCKS_A_LANE * max(1, lanes))))
 
-    def _remote(self, read_ahead: int | str) -> RemoteRecords:
-        """What a stream must know of records that are fetched."""
+    @functools.cached_property
+    def _local_spec(self) -> Spec:
+        """What workers of a `tf.data` service must know of a dataset on local disk."""
+        return Spec(
+            uri=str(self._local.absolute()),
+            version=self.version,
+            generation=self._manifest.commit,
+            opened=secrets.token_hex(4),
+            splits=self._splits,
+        )
+
+    def _remote(self, spec: Spec, read_ahead: int | str) -> RemoteRecords:
+        """What a stream must know of records that are fetched, or read elsewhere."""
         from tfstream.stream import RemoteRecords
         from tfstream.windows import window_records
 
-        if self._spec is None:
-            raise RuntimeError(f"{self._directory} is on local disk")
         ahead = parse_size(read_ahead, "read_ahead")
-        limit = self._spec.cache_limit
-        if self._spec.cache_dir is not None and limit is not None and limit < 2 * ahead:
+        limit = spec.cache_limit
+        if spec.cache_dir is not None and limit is not None and limit < 2 * ahead:
             raise InvalidArgumentError(
                 f"cache_limit={limit} (bytes) is less than twice what is in flight, "
                 f"read_ahead={read_ahead!r}: give the cache at least {2 * ahead} bytes, or a "
                 "smaller read_ahead"
             )
-        return RemoteRecords(self._spec, self._rows, window_records(self._mean_bytes, ahead))
+        return RemoteRecords(spec, self._rows, window_records(self._mean_bytes, ahead))
 
 
 def _as_dict(image: AnnotatedImage, *, place: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ __all__ = [
     "ObjectExistsError",
     "ObjectNotFoundError",
     "PackError",
+    "ServiceError",
     "StorageError",
     "TfstreamError",
     "TransientError",
@@ -57,6 +58,10 @@ class MissingImageError(AnnotationError, FileNotFoundError):
 
 class PackError(TfstreamError, RuntimeError):
     """Packing could not go on: an input changed under it, or a worker died."""
+
+
+class ServiceError(TfstreamError, ConnectionError):
+    """A `tf.data` service cannot be reached, or not be started."""
 
 
 class StorageError(TfstreamError, OSError):

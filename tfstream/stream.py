@@ -14,6 +14,7 @@ import tensorflow as tf
 from tfstream import boxes as boxes_lib
 from tfstream import images, logline, ops, pixels
 from tfstream import labels as labels_lib
+from tfstream import service as service_lib
 from tfstream.errors import InvalidArgumentError
 from tfstream.format import example
 from tfstream.order import Order, Share
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from tfstream.format.table import RecordTable
 
 __all__ = ["Elements", "RemoteRecords", "StreamDataset", "build"]
+
+# Of a service: enough for a worker of many cores. How many run at once, its threads decide.
+_SERVED_CALLS = 128
 
 LABELS = (None, "index", "one_hot", "multi_hot")
 
@@ -85,8 +89,7 @@ class StreamDataset(tf.data.Dataset):
 
     Each time it is iterated it gives the next epoch's order: the i-th iteration
     is epoch i (epochs i * epochs to (i + 1) * epochs - 1 where `epochs` is set).
-    Its graph serializes: it can be sent to a `tf.data` service or be built
-    inside a TF1 graph.
+    Its graph serializes, and can be built inside a TF1 graph.
 
     Attributes:
         steps_per_epoch: Batches that one epoch has (samples, without batches).
@@ -107,7 +110,7 @@ class StreamDataset(tf.data.Dataset):
         return self._inner.element_spec
 
     def stats(self) -> dict[str, float]:
-        """What the stream has read so far, in this process.
+        """What the stream has read so far, in this process: of a `tf.data` service's, nothing.
 
         Returns:
             `samples`: records read. `seconds`: from the first of them to the newest;
@@ -228,7 +231,7 @@ def _finisher(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class RemoteRecords:
-    """The selected records of a dataset that is not on local disk.
+    """The selected records of a dataset that is not on local disk, or is read elsewhere.
 
     Attributes:
         spec: The dataset.
@@ -255,6 +258,7 @@ def build(
     transform: Callable[..., Any] | None,
     on_corrupt: Literal["raise", "skip"],
     log_every: float | None,
+    service: str | None,
 ) -> StreamDataset:
     """Puts a stream together.
 
@@ -271,6 +275,8 @@ def build(
         transform: Called in the graph on each sample, before batching.
         on_corrupt: "raise", or "skip" the record.
         log_every: Seconds between two log lines; None: none.
+        service: The address of a `tf.data` service whose workers make the elements; None: this
+            process makes them.
     """
     if epochs is not None and epochs < 1:
         raise InvalidArgumentError(f"epochs must be positive, or None for no end (got {epochs})")
@@ -287,7 +293,7 @@ def build(
     skip_corrupt = on_corrupt == "skip"
     stream = secrets.randbits(62)
     source: Source | WindowSource
-    remote = isinstance(records, RemoteRecords)
+    waiting = WINDOWS_AHEAD if isinstance(records, RemoteRecords) and not service else 0
     if isinstance(records, RemoteRecords):
         source = WindowSource(
             records.spec,
@@ -297,7 +303,7 @@ def build(
             stream,
             elements.draws,
             skip_corrupt,
-            records.window,
+            service_lib.served_window(share, records.window) if service else records.window,
         )
     else:
         source = Source(records, order, share, stream, elements.draws, skip_corrupt)
@@ -308,7 +314,7 @@ def build(
     samples = source.epochs(parse if singly else lambda chunk: finish(parse(chunk)))
 
     # Twice the cores and more are under way, so that none waits while a batch is put together.
-    calls = max(16, 2 * (os.cpu_count() or 1))
+    calls = _SERVED_CALLS if service else max(16, 2 * (os.cpu_count() or 1))
 
     # What follows is graph code already: nothing for AutoGraph to rewrite.
     @tf.autograph.experimental.do_not_convert
@@ -332,17 +338,22 @@ def build(
             return tf.data.Dataset.range(iteration, tf.int64.max)
         return tf.data.Dataset.range(iteration * epochs, (iteration + 1) * epochs)
 
+    make = epoch_of
+    if service:
+        steps = None if skip_corrupt else share.steps
+        make = service_lib.distribute(epoch_of, service=service, steps=steps, options=_served())
+
     @tf.autograph.experimental.do_not_convert
     def iteration(_: tf.Tensor) -> tf.Tensor:
         return ops.count_iteration(stream=stream)
 
     ds = tf.data.Dataset.from_tensors(0).map(iteration)
-    ds = ds.flat_map(epochs_of).flat_map(epoch_of)
+    ds = ds.flat_map(epochs_of).flat_map(make)
     if epochs is None:
         ds = ds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     elif not skip_corrupt:
         ds = ds.apply(tf.data.experimental.assert_cardinality(share.steps * epochs))
-    ds = ds.with_options(_options(waiting=WINDOWS_AHEAD if remote else 0)).prefetch(2)
+    ds = ds.with_options(_options(waiting=waiting)).prefetch(2)
     if share.batch_size is not None:  # of single samples, counting each would cost too much
         ds = _timed(ds, stream)
     built = StreamDataset(ds, stream=stream, steps_per_epoch=share.steps)
@@ -388,4 +399,12 @@ def _options(*, waiting: int) -> tf.data.Options:
     # There is nothing to tune in a pipeline that only computes, and the tuning thread would have
     # the end of an epoch wait for its next turn: for seconds, at times.
     options.autotune.enabled = False
+    return options
+
+
+def _served() -> tf.data.Options:
+    """How the workers of a service run a stream; how many threads they have is their own affair."""
+    options = _options(waiting=0)
+    # The ops that have a state count what they do, where they do it: nothing to send along.
+    options.experimental_external_state_policy = tf.data.experimental.ExternalStatePolicy.IGNORE
     return options

@@ -1,0 +1,126 @@
+"""The processes of a `tf.data` service: a dispatcher, and workers that make samples.
+
+Both need the kernel: the dispatcher builds the graph of a stream to learn how
+it can be cut, and the workers run it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from tfstream.errors import ServiceError
+from tfstream.fetch.fetcher import fetcher
+from tfstream.service import PROTOCOL, reach, require_kernel
+
+__all__ = ["dispatch", "work"]
+
+# What starts a dispatcher may start its workers at the same time.
+_PATIENCE_SECONDS = 30.0
+
+
+def dispatch(*, port: int, ready: Callable[[int], object]) -> None:
+    """Runs a dispatcher until the process is told to end.
+
+    Args:
+        port: That it listens on; 0: any.
+        ready: Is called with the port, once it listens.
+
+    Raises:
+        ServiceError: It cannot be started.
+    """
+    told = _told()
+    require_kernel()
+    import tensorflow as tf
+
+    lib = tf.data.experimental.service
+    server = _start(
+        lambda: lib.DispatchServer(lib.DispatcherConfig(port=port, protocol=PROTOCOL)), port
+    )
+    ready(_port(server))
+    told.wait()
+    server.stop()
+
+
+def work(
+    service: str,
+    *,
+    host: str | None,
+    port: int,
+    cache_dir: str | None,
+    cache_limit: int | None,
+    ready: Callable[[str], object],
+) -> None:
+    """Runs a worker until the process is told to end.
+
+    Args:
+        service: The dispatcher's address.
+        host: Under what name clients reach the worker; None: by the address that this machine
+            has in the dispatcher's network.
+        port: That it listens on; 0: any.
+        cache_dir: The page cache's directory; None: nothing is kept.
+        cache_limit: Bytes that the cache may take; None: as much as there is.
+        ready: Is called with the worker's address, once it listens.
+
+    Raises:
+        CacheError: The cache directory cannot be used.
+        InvalidArgumentError: `service` is not an address.
+        ServiceError: The dispatcher cannot be reached, or the worker not be started.
+    """
+    told = _told()
+    dispatcher, own = reach(service, patience=_PATIENCE_SECONDS)
+    fetcher().cache_here(cache_dir, cache_limit)
+    require_kernel()
+    import tensorflow as tf
+
+    from tfstream.windows import WINDOWS_AHEAD
+
+    # The threads that make samples, of which some wait for bytes: the graph cannot say how many,
+    # for it is made on another machine.
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", str((os.cpu_count() or 1) + WINDOWS_AHEAD))
+
+    lib = tf.data.experimental.service
+    name = host or (f"[{own}]" if ":" in own else own)
+    config = lib.WorkerConfig(
+        dispatcher_address=dispatcher,
+        worker_address=f"{name}:%port%",
+        port=port,
+        protocol=PROTOCOL,
+    )
+    server = _start(lambda: lib.WorkerServer(config), port)
+    ready(f"{name}:{_port(server)}")
+    told.wait()
+    server.stop()
+
+
+def _told() -> threading.Event:
+    """Is set once the process is told to end."""
+    told = threading.Event()
+
+    def tell(number: int, frame: FrameType | None) -> None:
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, tell)
+    return told
+
+
+def _start(server: Callable[[], Any], port: int) -> Any:
+    """Makes and starts a server."""
+    import tensorflow as tf
+
+    try:
+        return server()
+    except (tf.errors.OpError, RuntimeError) as error:
+        raise ServiceError(
+            f"cannot listen on port {port}: {error}. Choose a free port, or 0 for any"
+        ) from error
+
+
+def _port(server: Any) -> int:
+    """That a server listens on."""
+    return int(server._address.rpartition(":")[2])
