@@ -188,9 +188,8 @@ class _Remote(Destination):
         if not resuming and (versions := manifest.versions(self.directory)):
             raise exists_already(self, versions[-1])
         for info in self.directory.list():
-            # What is named as a directory stands for one in web consoles.
             hidden = any(part.startswith(".") for part in info.name.split("/"))
-            if not (hidden or info.name.endswith("/") or _PACKED.fullmatch(info.name)):
+            if not (hidden or _PACKED.fullmatch(info.name)):
                 raise InvalidArgumentError(
                     f"{self} holds objects that are no dataset ({info.name!r} is one): give a new "
                     "or an empty prefix of the bucket."

@@ -29,6 +29,8 @@ STALL_SECONDS = 10.0  # without a byte, after which a range's request has failed
 _PAGE = 1000  # objects a request lists
 _FIELDS = "items(name,size,generation,crc32c),nextPageToken"
 _PIECE = 1 << 20  # bytes
+# Of trying in vain where no request has succeeded yet: the machine is offline, perhaps.
+_FIRST_PATIENCE_SECONDS = 30.0
 _PROBE = ".tfstream-probe"  # an object that is never made
 # https://cloud.google.com/storage/docs/buckets#naming
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
@@ -65,6 +67,7 @@ class GcsDirectory(Directory):
         self._access = access
         self._stall = stall
         self._patience = patience
+        self._reached = False
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """See `Directory`."""
@@ -146,7 +149,7 @@ class GcsDirectory(Directory):
         """Why there is no object of that generation. One try."""
         try:
             found = self._once(request, lambda: self._stat(connection, name))
-        except gcs_errors.BucketNotFoundError as error:
+        except errors.BucketNotFoundError as error:
             return error
         except errors.ObjectNotFoundError:
             return errors.ObjectChangedError(
@@ -248,7 +251,7 @@ class GcsDirectory(Directory):
                     made = self._persist(request, upload.step)
             except errors.ObjectExistsError:
                 continue  # another writer was first: with the same bytes or with others
-            except gcs_errors.BucketNotFoundError:
+            except errors.BucketNotFoundError:
                 raise
             except errors.ObjectNotFoundError:
                 # The server lost the upload, or finished it and lost the answer.
@@ -278,7 +281,7 @@ class GcsDirectory(Directory):
         """The object, if it is there with these bytes; None where there is none."""
         try:
             found = self.stat(name)
-        except gcs_errors.BucketNotFoundError:
+        except errors.BucketNotFoundError:
             raise
         except errors.ObjectNotFoundError:
             return None
@@ -347,7 +350,11 @@ class GcsDirectory(Directory):
             raise gcs_errors.of_exception(request, error) from error
 
     def _persist(self, request: gcs_errors.Request, call: Callable[[], Result]) -> Result:
-        return persist(lambda: self._once(request, call), patience=self._patience)
+        first = min(self._patience, _FIRST_PATIENCE_SECONDS)
+        patience = self._patience if self._reached else first
+        result = persist(lambda: self._once(request, call), patience=patience)
+        self._reached = True
+        return result
 
 
 def _split(uri: str) -> tuple[str, str]:
