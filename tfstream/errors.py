@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "AccessDeniedError",
     "AnnotationError",
+    "BucketNotFoundError",
     "CacheError",
     "CorruptRecordError",
     "DatasetExistsError",
@@ -74,6 +75,10 @@ class AccessDeniedError(StorageError, PermissionError):
 
 class ObjectNotFoundError(StorageError, FileNotFoundError):
     """A bucket or object does not exist."""
+
+
+class BucketNotFoundError(ObjectNotFoundError):
+    """A bucket does not exist."""
 
 
 class ObjectExistsError(StorageError, FileExistsError):

@@ -61,6 +61,21 @@ def test_an_index_gives_its_rows_back(tmp_path: Path) -> None:
         )
 
 
+def test_an_index_is_read_from_memory_too(tmp_path: Path) -> None:
+    path = tmp_path / "s.parquet"
+    index.write(path, ROWS, SCHEMA)
+    data = path.read_bytes()
+    assert index.read(data).equals(index.read(path))
+    assert [batch.num_rows for batch in index.batches(data, ["key"])] == [3]
+    for call in (
+        lambda: index.read(data[:-1], name="gs://b/i"),
+        lambda: index.read(data, ["x"], name="gs://b/i"),
+        lambda: list(index.batches(b"", ["key"], name="gs://b/i")),
+    ):
+        with pytest.raises(errors.CorruptRecordError, match=r"^Index gs://b/i "):
+            call()
+
+
 def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:
     index.write(tmp_path / "a.parquet", ROWS, SCHEMA)
     index.write(tmp_path / "b.parquet", list(ROWS), dict(reversed(SCHEMA.items())))

@@ -11,6 +11,8 @@ import pytest
 
 from tfstream import errors
 from tfstream.storage import local
+from tfstream.storage.directory import Attempt
+from tfstream.storage.local import LocalDirectory
 
 
 def test_a_file_appears_whole_when_the_block_ends(tmp_path: Path) -> None:
@@ -113,3 +115,65 @@ def test_what_is_not_a_regular_file_is_never_replaced(tmp_path):
     ):
         file.write(b"x")
     assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> LocalDirectory:
+    return LocalDirectory(str(tmp_path / "data"))
+
+
+def test_what_was_made_is_listed_and_read(directory: LocalDirectory) -> None:
+    assert list(directory.list()) == []
+    made = directory.create("a/b.json", b"0123456789")
+    directory.create("c", b"")
+    (directory.path / "a" / f".x{local.TEMPORARY_SUFFIX}").write_bytes(b"being written")
+    assert (made.name, made.size) == ("a/b.json", 10)
+    assert [info.name for info in directory.list()] == ["a/b.json", "c"]
+    assert list(directory.list("a/")) == list(directory.list("a/b")) == [made]
+    assert list(directory.list("b/")) == list(directory.list("c/")) == []
+    assert directory.stat("a/b.json") == made
+    assert directory.read("a/b.json", generation=made.generation) == b"0123456789"
+    buffer, attempt = bytearray(4), Attempt()
+    directory.read_range(made, 3, memoryview(buffer), attempt)
+    assert (bytes(buffer), attempt.received) == (b"3456", 4)
+    assert directory.locate("a/b.json") == str(directory.path / "a" / "b.json")
+
+
+def test_an_object_that_is_there_is_not_replaced(directory: LocalDirectory, tmp_path: Path) -> None:
+    directory.create("a", b"first")
+    with pytest.raises(errors.ObjectExistsError, match=r"data/a exists already"):
+        directory.create("a", b"other")
+    (tmp_path / "same").write_bytes(b"first")
+    (tmp_path / "other").write_bytes(b"other")
+    assert directory.upload("a", tmp_path / "same") == directory.stat("a")
+    with pytest.raises(errors.ObjectExistsError, match=r"data/a exists already, with other bytes"):
+        directory.upload("a", tmp_path / "other")
+    assert directory.read("a") == b"first"
+
+
+def test_a_file_is_uploaded_with_its_progress(directory: LocalDirectory, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(data := os.urandom(3_000_000))
+    told: list[int] = []
+    assert directory.upload("deep/er/a", tmp_path / "file", told.append).size == len(data)
+    assert sum(told) == len(data)
+    assert directory.read("deep/er/a") == data
+    with pytest.raises(errors.StorageError, match=r"Cannot read .*gone"):
+        directory.upload("b", tmp_path / "gone")
+
+
+def test_an_object_that_is_gone_or_changed_is_not_read(directory: LocalDirectory) -> None:
+    info = directory.create("a", b"12345")
+    directory.delete(info)
+    directory.delete(info)
+    for call in (directory.stat, directory.read):
+        with pytest.raises(errors.ObjectNotFoundError, match=r"Cannot read .*data/a"):
+            call("a")
+    with pytest.raises(errors.ObjectChangedError, match=r"data/a was deleted"):
+        directory.read_range(info, 0, memoryview(bytearray(5)), Attempt())
+    other = directory.create("a", b"123456")
+    directory.delete(info)
+    assert directory.stat("a") == other
+    with pytest.raises(errors.ObjectChangedError, match=r"data/a was overwritten"):
+        directory.read("a", generation=info.generation)
+    with pytest.raises(errors.ObjectChangedError, match=r"data/a ends at byte 6"):
+        directory.read_range(other, 2, memoryview(bytearray(5)), Attempt())

@@ -81,8 +81,12 @@ def main() -> None:
     except errors.TfstreamError as error:
         line = " ".join(str(error).split())
         print(f"error: {line}", file=sys.stderr)
-        usage = isinstance(error, (errors.InvalidArgumentError, errors.DatasetNotFoundError))
-        sys.exit(2 if usage else 1)
+        usage = (
+            errors.InvalidArgumentError,
+            errors.DatasetNotFoundError,
+            errors.BucketNotFoundError,
+        )
+        sys.exit(2 if isinstance(error, usage) else 1)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -46,7 +45,7 @@ def versions(root: Directory | str | os.PathLike[str]) -> list[int]:
     """The numbers of a dataset's versions, oldest first; none where there is no dataset.
 
     Raises:
-        ObjectNotFoundError: The bucket does not exist.
+        BucketNotFoundError: The bucket does not exist.
         StorageError: The directory cannot be read.
     """
     prefix = f"{_DIRECTORY}/"
@@ -68,7 +67,7 @@ def load(
         DatasetNotFoundError: There is no dataset at `root`, or no such version of it.
         ManifestError: The manifest is damaged, contradicts itself, names a file
             outside the dataset, or was written by a newer tfstream.
-        ObjectNotFoundError: The bucket does not exist.
+        BucketNotFoundError: The bucket does not exist.
         StorageError: It cannot be read.
     """
     directory = as_directory(root)
@@ -80,8 +79,12 @@ def load(
     data = None
     if version is not None and version > 0:
         # Without a list of what is there, which not everybody may ask for.
-        with contextlib.suppress(errors.ObjectNotFoundError):
+        try:
             data = directory.read(name_of(version))
+        except errors.BucketNotFoundError:
+            raise
+        except errors.ObjectNotFoundError:
+            data = None
     if version is None or data is None:
         raise _not_found(directory, version, known or versions(directory))
     path = path_of(directory, version)

@@ -120,7 +120,7 @@ class Directory(abc.ABC):
 
         Raises:
             AccessDeniedError: It may not be listed.
-            ObjectNotFoundError: The bucket does not exist.
+            BucketNotFoundError: The bucket does not exist.
             StorageError: It cannot be read.
         """
 

@@ -18,7 +18,6 @@ from tfstream import errors
 
 __all__ = [
     "Asker",
-    "BucketNotFoundError",
     "Request",
     "of_exception",
     "of_response",
@@ -26,10 +25,6 @@ __all__ = [
 ]
 
 _LIMITED = {"rateLimitExceeded", "userRateLimitExceeded"}  # a 403 that passes
-
-
-class BucketNotFoundError(errors.ObjectNotFoundError):
-    """Not only the object, its bucket too is not there."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +96,7 @@ def of_response(
         return _denied(request, said)
     if status == 404:
         if request.of_bucket or "bucket does not exist" in lowered:
-            return BucketNotFoundError(
+            return errors.BucketNotFoundError(
                 errno.ENOENT,
                 f"The bucket gs://{request.bucket} does not exist ({request.uri} was asked for). "
                 "Check its name.",
