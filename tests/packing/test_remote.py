@@ -253,6 +253,7 @@ def test_an_upload_that_is_refused_ends_the_pack_and_it_can_go_on(tree, whole, b
     with pytest.raises(errors.AccessDeniedError, match="may not be written"):
         quiet(tree, bucket.uri)
     bucket.proxy.calm()
+    assert not list(home.glob("*/*/*.tfrecord"))  # of no use to the next
     quiet(tree, bucket.uri)
     assert uploads(bucket) == len(whole) - 1
     assert digests(bucket) == whole
@@ -266,7 +267,7 @@ def no_scan(monkeypatch):
     def scan_tree(*args, **options):
         raise AssertionError("the scan has begun")
 
-    monkeypatch.setattr(steps, "scan_tree", scan_tree)
+    monkeypatch.setattr(packer, "scan_tree", scan_tree)
 
 
 def test_a_bucket_that_may_not_be_written_is_told_before_the_scan(tree, bucket, home, no_scan):

@@ -20,6 +20,7 @@ from tfstream.packing.options import DEFAULT_SHARD_BYTES, Options, process_count
 from tfstream.packing.pool import Pool
 from tfstream.packing.progress import Progress
 from tfstream.packing.rejects import RejectsFile
+from tfstream.packing.scan import scan_tree
 from tfstream.packing.space import require_space, space_errors
 from tfstream.packing.workspace import Workspace
 from tfstream.sizes import parse_size
@@ -208,7 +209,7 @@ def _run(
     """All steps of a pack, in a workspace that is ours."""
     destination = workspace.destination
     with space_errors(workspace):
-        scanned = steps.scan_tree(
+        scanned = scan_tree(
             reader,
             root,
             options,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
 
-from tfstream.annotations.reader import Entry
+from tfstream.annotations.reader import AnnotationReader, Entry
 from tfstream.annotations.registry import reader
 from tfstream.errors import AnnotationError, MissingImageError
 from tfstream.format import index, record
@@ -18,14 +22,16 @@ from tfstream.packing import reencode
 from tfstream.packing.images import ImageFacts, probe
 from tfstream.packing.options import Options
 from tfstream.packing.plan import key_hash
-from tfstream.packing.rejects import Action, Kind, Reject
-from tfstream.packing.spool import Batch, pack_entry
+from tfstream.packing.pool import Pool
+from tfstream.packing.progress import Progress
+from tfstream.packing.rejects import Action, Kind, Reject, RejectsFile
+from tfstream.packing.spool import Batch, Table, pack_entry
 from tfstream.packing.validate import check
 from tfstream.v1 import annotated_image_pb2
 
-__all__ = ["CHUNK", "ScanResult", "ScanTask", "scan"]
+__all__ = ["ScanResult", "ScanTask", "Scanned", "scan", "scan_tree"]
 
-CHUNK = 128  # annotations a task: some 20 ms of work
+_CHUNK = 128  # annotations a task: some 20 ms of work
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class ScanTask:
     """Some entries of the listing to scan.
 
     Attributes:
-        entries: At most `CHUNK`.
+        entries: At most `_CHUNK`.
         options: How to pack.
         labels: The labels that there may be; None: any.
     """
@@ -62,6 +68,106 @@ class ScanResult:
     metadata: dict[str, str]
     rejects: list[Reject]
     left_out: int
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What the scan found, in all.
+
+    Attributes:
+        table: The records that there can be.
+        labels: The label map.
+        metadata: The metadata columns: name to type.
+        commit: Hash of what will be packed, and how.
+        rejected: Entries of the tree that make no record, because something is wrong with them.
+        left_out: Files that are no entry, by reason.
+    """
+
+    table: Table
+    labels: LabelMap
+    metadata: dict[str, str]
+    commit: str
+    rejected: int
+    left_out: dict[str, int]
+
+
+def scan_tree(
+    reader: AnnotationReader,
+    root: str,
+    options: Options,
+    *,
+    labels: LabelMap | None,
+    background: bool,
+    spool: Path,
+    rejects: RejectsFile,
+    pool: Pool,
+    show: Progress,
+) -> Scanned:
+    """Reads every annotation and every image's header; writes the spool file.
+
+    Args:
+        reader: Of the tree's format.
+        root: The tree.
+        options: How to pack.
+        labels: The label map; None: it is made of the labels that occur.
+        background: Whether a map made here has a background class.
+        spool: The file to write.
+        rejects: Takes what is wrong.
+        pool: Does the work.
+        show: Is told of the progress.
+
+    Raises:
+        AnnotationError: There is no annotation at all.
+        StorageError: A file cannot be read.
+    """
+    table = Table()
+    names: set[str] = set()
+    metadata: dict[str, str] = {}
+    state = hashlib.blake2b(digest_size=6)
+    rejected = 0
+    left_out: Counter[str] = Counter()
+    tasks = _scan_tasks(reader, root, options, labels, left_out)
+    show.begin("Scanning")
+    with open(spool, "wb") as file:
+        for found in pool.map(scan, tasks, show.update):
+            table.append(found.batch)
+            file.write(found.batch.entries)
+            state.update(found.digest)
+            names |= found.labels
+            metadata = index.merge_schemas(metadata, found.metadata)
+            rejects.add(found.rejects)
+            rejected += found.left_out
+    show.end()
+    if len(table) == 0 and rejected == 0:
+        without = left_out["images without annotation"]
+        besides = f" ({without:,} images without one)" if without else ""
+        raise AnnotationError(
+            f"{root} holds no annotation{besides}: there is no .xml file in its {reader.layout}."
+        )
+    if labels is None:
+        labels = LabelMap.from_names(sorted(names), background=background)
+    how = [asdict(options), asdict(labels)]
+    state.update(json.dumps(how, sort_keys=True).encode())
+    return Scanned(
+        table=table,
+        labels=labels,
+        metadata=metadata,
+        commit=state.hexdigest(),
+        rejected=rejected,
+        left_out=dict(sorted(left_out.items())),
+    )
+
+
+def _scan_tasks(
+    reader: AnnotationReader,
+    root: str,
+    options: Options,
+    labels: LabelMap | None,
+    left_out: Counter[str],
+) -> Iterator[ScanTask]:
+    entries = reader.entries(root, left_out)
+    while chunk := list(islice(entries, _CHUNK)):
+        yield ScanTask(chunk, options, labels)
 
 
 def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:

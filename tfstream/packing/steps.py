@@ -1,23 +1,17 @@
-"""The steps of a pack over all records: scan the tree, plan shards, write them, describe them."""
+"""The steps of a pack over all records after the scan: plan shards, write them, describe them."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
-from itertools import islice, pairwise
+from collections.abc import Mapping, Sequence, Set
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 import tfstream
-from tfstream.annotations import AnnotationReader
-from tfstream.errors import AnnotationError
-from tfstream.format import index, statistics
-from tfstream.format.label_map import LabelMap
+from tfstream.format import statistics
 from tfstream.packing import journal
 from tfstream.packing.delivery import Delivery
 from tfstream.packing.journal import ShardResult
@@ -26,7 +20,7 @@ from tfstream.packing.plan import cut, order, order_splits, shard_stem
 from tfstream.packing.pool import Pool
 from tfstream.packing.progress import Progress
 from tfstream.packing.rejects import Reject, RejectsFile
-from tfstream.packing.scan import CHUNK, ScanTask, scan
+from tfstream.packing.scan import Scanned
 from tfstream.packing.spool import Spool, Table
 from tfstream.packing.workspace import Workspace
 from tfstream.packing.write import SHARDS, ShardTask, object_names, write_shard
@@ -36,38 +30,15 @@ from tfstream.v1 import manifest_pb2
 __all__ = [
     "Delivered",
     "Plan",
-    "Scanned",
     "find_delivered",
     "make_manifest",
     "plan_shards",
-    "scan_tree",
     "write_shards",
 ]
 
 _INDEX_BYTES_A_RECORD = 100
 # A shard, its index and its journal fill their last block each by half, and a little more.
 _BYTES_A_SHARD = 3 * 4096
-
-
-@dataclasses.dataclass(frozen=True)
-class Scanned:
-    """What the scan found, in all.
-
-    Attributes:
-        table: The records that there can be.
-        labels: The label map.
-        metadata: The metadata columns: name to type.
-        commit: Hash of what will be packed, and how.
-        rejected: Entries of the tree that make no record, because something is wrong with them.
-        left_out: Files that are no entry, by reason.
-    """
-
-    table: Table
-    labels: LabelMap
-    metadata: dict[str, str]
-    commit: str
-    rejected: int
-    left_out: dict[str, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,85 +59,6 @@ class Plan:
     def tasks(self) -> list[ShardTask]:
         """All shards, in the order of the manifest."""
         return [task for _, tasks in self.splits for task in tasks]
-
-
-def scan_tree(
-    reader: AnnotationReader,
-    root: str,
-    options: Options,
-    *,
-    labels: LabelMap | None,
-    background: bool,
-    spool: Path,
-    rejects: RejectsFile,
-    pool: Pool,
-    show: Progress,
-) -> Scanned:
-    """Reads every annotation and every image's header; writes the spool file.
-
-    Args:
-        reader: Of the tree's format.
-        root: The tree.
-        options: How to pack.
-        labels: The label map; None: it is made of the labels that occur.
-        background: Whether a map made here has a background class.
-        spool: The file to write.
-        rejects: Takes what is wrong.
-        pool: Does the work.
-        show: Is told of the progress.
-
-    Raises:
-        AnnotationError: There is no annotation at all.
-        StorageError: A file cannot be read.
-    """
-    table = Table()
-    names: set[str] = set()
-    metadata: dict[str, str] = {}
-    state = hashlib.blake2b(digest_size=6)
-    rejected = 0
-    left_out: Counter[str] = Counter()
-    tasks = _scan_tasks(reader, root, options, labels, left_out)
-    show.begin("Scanning")
-    with open(spool, "wb") as file:
-        for found in pool.map(scan, tasks, show.update):
-            table.append(found.batch)
-            file.write(found.batch.entries)
-            state.update(found.digest)
-            names |= found.labels
-            metadata = index.merge_schemas(metadata, found.metadata)
-            rejects.add(found.rejects)
-            rejected += found.left_out
-    show.end()
-    if len(table) == 0 and rejected == 0:
-        without = left_out["images without annotation"]
-        besides = f" ({without:,} images without one)" if without else ""
-        raise AnnotationError(
-            f"{root} holds no annotation{besides}: there is no .xml file in its {reader.layout}."
-        )
-    if labels is None:
-        labels = LabelMap.from_names(sorted(names), background=background)
-    how = [dataclasses.asdict(options), dataclasses.asdict(labels)]
-    state.update(json.dumps(how, sort_keys=True).encode())
-    return Scanned(
-        table=table,
-        labels=labels,
-        metadata=metadata,
-        commit=state.hexdigest(),
-        rejected=rejected,
-        left_out=dict(sorted(left_out.items())),
-    )
-
-
-def _scan_tasks(
-    reader: AnnotationReader,
-    root: str,
-    options: Options,
-    labels: LabelMap | None,
-    left_out: Counter[str],
-) -> Iterator[ScanTask]:
-    entries = reader.entries(root, left_out)
-    while chunk := list(islice(entries, CHUNK)):
-        yield ScanTask(chunk, options, labels)
 
 
 def plan_shards(

@@ -95,12 +95,9 @@ class Workspace:
         Raises:
             StorageError: It cannot be made.
         """
-        drafts = self.drafts(commit)
         with self._writing():
-            drafts.mkdir(exist_ok=True)
-            for file in drafts.iterdir():
-                if file.suffix != ".json":
-                    file.unlink()
+            self.drafts(commit).mkdir(exist_ok=True)
+            self._remove_drafts(commit)
 
     def stems(self, commit: str = "*") -> set[str]:
         """The shards, of one commit or all, that have a journal, even one with nothing in it."""
@@ -168,11 +165,17 @@ class Workspace:
             os.close(descriptor)
             time.sleep(0.05)
 
+    def _remove_drafts(self, commit: str) -> None:
+        for file in self.path.glob(f"{commit}/*"):
+            if file.suffix != ".json":
+                file.unlink(missing_ok=True)
+
     def _give_up(self) -> None:
         """Keeps journals; what else there is was of no use."""
-        for file in (self.spool, self.rejects):
-            with contextlib.suppress(OSError):
-                file.unlink()
+        with contextlib.suppress(OSError):
+            self.spool.unlink(missing_ok=True)
+            self.rejects.unlink(missing_ok=True)
+            self._remove_drafts("*")
         if not self.stems():
             self.discard()
             self.destination.abandon()
