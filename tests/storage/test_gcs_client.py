@@ -7,6 +7,9 @@ import http.server
 import ipaddress
 import json
 import os
+import select
+import socket
+import socketserver
 import ssl
 import subprocess
 import sys
@@ -14,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from cryptography import x509
@@ -209,7 +213,7 @@ def test_looking_for_credentials_is_quick_and_silent_where_there_are_none(
         "print(time.monotonic() - begun)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True
     )
     assert float(done.stdout) < 4
     assert done.stderr == ""
@@ -297,6 +301,44 @@ def test_a_read_over_tls_that_waits_can_be_cut_short(
         with pytest.raises(errors.TransientError):
             directory.read_range(info, 0, memoryview(bytearray(info.size)), attempt)
         assert time.monotonic() - begun < 2
+
+
+class _Tunnel(socketserver.StreamRequestHandler):
+    """A proxy for HTTPS: answers CONNECT, then passes bytes on."""
+
+    asked: ClassVar[list[str]] = []
+
+    def handle(self) -> None:
+        self.asked.append(self.rfile.readline().decode())
+        while self.rfile.readline().strip():
+            pass
+        host, port = self.asked[-1].split()[1].split(":")
+        with socket.create_connection((host, int(port))) as far:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            ends = {self.connection: far, far: self.connection}
+            while True:
+                for end in select.select(list(ends), [], [])[0]:
+                    data = end.recv(1 << 16)
+                    if not data:
+                        return
+                    ends[end].sendall(data)
+
+
+def test_a_proxy_for_https_is_gone_through(
+    authenticated: Bucket, tls: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authenticated.put("x", DATA)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Tunnel) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.server_address[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        directory = GcsDirectory(authenticated.uri, Access(project="tunnel", anonymous=True))
+        assert _read(directory, directory.stat("x")) == DATA
+        asked = [line.split()[:2] for line in _Tunnel.asked]
+        assert asked == [["CONNECT", f"127.0.0.1:{tls.port}"]] * 2
+        tls.hang_up()
+        server.shutdown()
 
 
 def test_a_server_that_is_not_trusted_gets_no_second_try(

@@ -59,8 +59,14 @@ class RangeReader:
         self._idle: list[tuple[http.client.HTTPConnection, float]] = []
         self._tls: ssl.SSLContext | None = None
         if self._parts.scheme == "https":
-            trusted = os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
-            self._tls = ssl.create_default_context(cafile=trusted)
+            # As `requests` does, through which everything else goes.
+            named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+            trusted = named or certifi.where()
+            self._tls = (
+                ssl.create_default_context(capath=trusted)
+                if os.path.isdir(trusted)
+                else ssl.create_default_context(cafile=trusted)
+            )
 
     def read(
         self,

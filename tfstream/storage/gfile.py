@@ -215,7 +215,7 @@ def _faults(uri: str, *, writes: bool = False) -> Iterator[None]:
         ) from error
     except tf.errors.UnimplementedError as error:
         raise errors.InvalidArgumentError(
-            f"{uri!r}: TensorFlow {tf.__version__} has no file system for it ({error.message}). "
+            f"{uri!r}: TensorFlow {tf.__version__} has no file system of that scheme. "
             "Use a local path or gs://; for s3://, az:// and hdfs:// install tfstream[io], which "
             "brings TensorFlow 2.17 with tensorflow-io."
         ) from error
