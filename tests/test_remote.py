@@ -1,5 +1,6 @@
 """Streams of remote datasets: the local ones' samples, through every fault."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -156,6 +157,25 @@ def test_a_page_that_went_bad_on_disk_is_fetched_again_and_counted(uri, expected
     fetched = ds.stats()["bytes_fetched"]
     assert samples(ds) == expected[2]
     assert ds.stats()["bytes_fetched"] == fetched
+
+
+def test_a_cached_file_that_cannot_be_read_any_more_costs_no_sample(uri, expected, tmp_path):
+    data = tfstream.open(uri, cache_dir=tmp_path).split("train")
+    ds = stream(data)
+    assert samples(ds) == expected[0]
+    target = data._source.shard(0)
+    broken = os.open(tmp_path / "nothing", os.O_WRONLY | os.O_CREAT)
+    with target.use() as descriptor:
+        os.dup2(broken, descriptor)  # reading fails from now on
+    assert [samples(ds), samples(ds)] == expected[1:]
+
+
+def test_a_cached_file_that_somebody_cut_short_is_fetched_again(uri, expected, tmp_path):
+    ds = stream(tfstream.open(uri, cache_dir=tmp_path))
+    assert samples(ds) == expected[0]
+    largest = max((tmp_path / "objects").iterdir(), key=lambda path: path.stat().st_size)
+    os.truncate(largest, 10_000)
+    assert samples(ds) == expected[1]
 
 
 @pytest.fixture

@@ -153,10 +153,10 @@ class CachedObject:
         first, count = self._pages(begin, end)
         offset = self._layout.map_begin + first
         with self._mutex:
-            present = os.pread(self._descriptor, count, offset) if self._descriptor >= 0 else b""
+            present = _read_map(self._descriptor, count, offset)
         if len(present) < count:  # not open now, or evicted
             with self._use as descriptor:
-                present = os.pread(descriptor, count, offset) if descriptor >= 0 else b""
+                present = _read_map(descriptor, count, offset)
             present = present.ljust(count, b"\0")
         if 0 not in present:
             return []
@@ -264,7 +264,7 @@ class CachedObject:
             if not lock_within(self._descriptor, fcntl.LOCK_SH, _PATIENCE):
                 self._give_up(now)
                 return
-            if os.pread(self._descriptor, len(MARK), self._layout.mark_begin) == MARK and (
+            if _read_map(self._descriptor, len(MARK), self._layout.mark_begin) == MARK and (
                 now < self._touched_at + _TOUCH or self._touch(now)
             ):
                 self._locked = True
@@ -375,3 +375,11 @@ def _write_all(descriptor: int, data: memoryview, offset: int) -> None:
         written = os.pwrite(descriptor, data, offset)
         data = data[written:]
         offset += written
+
+
+def _read_map(descriptor: int, count: int, offset: int) -> bytes:
+    """Bytes of a page map or mark; none where it is not open, or the disk cannot read it."""
+    try:
+        return os.pread(descriptor, count, offset) if descriptor >= 0 else b""
+    except OSError:
+        return b""

@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tfstream.errors import (
     AccessDeniedError,
+    CacheError,
     CorruptRecordError,
     InvalidArgumentError,
     ObjectChangedError,
@@ -21,6 +20,7 @@ from tfstream.fetch import kernel
 from tfstream.fetch.window import Window
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
     from tfstream.fetch.counters import Counters
@@ -100,11 +100,7 @@ class Call:
             if self._window is None:
                 self._window = Window(self._opened(), self._numbers, self._counters)
             with self._window as window:
-                if self._delivered is None:
-                    window.fetch()
-                    places = window.places()
-                    self._delivered = places, kernel.deliver(self._ticket, places)
-                self._repair(window, *self._delivered)
+                self._repair(window, *(self._delivered or self._deliver(window)))
         except BaseException as error:  # an op that is never ended would wait for ever
             code = next((code for kind, code in _CODES if isinstance(error, kind)), _INTERNAL)
             message = f"tfstream: {str(error) or type(error).__name__}"
@@ -113,11 +109,21 @@ class Call:
         if self._window is not None:
             self._window.source.files.publish(self._counters)
 
+    def _deliver(self, window: Window) -> tuple[npt.NDArray[Any], dict[int, str]]:
+        """Fetches and delivers; what the cache's disk cannot read is fetched in its place."""
+        window.fetch()
+        try:
+            places = window.places()
+            return places, kernel.deliver(self._ticket, places)
+        except CacheError:
+            places = window.again(range(len(self._numbers)))
+            return places, kernel.deliver(self._ticket, places)
+
     def _repair(self, window: Window, places: npt.NDArray[Any], flaws: dict[int, str]) -> None:
         """Fetches corrupt records once more; what is wrong with the storage's own is told."""
         if not flaws:
             return
-        fresh = window.again(np.array(sorted(flaws), np.int64))
+        fresh = window.again(sorted(flaws))
         left = kernel.deliver(self._ticket, fresh)
         self._counters.add(repaired=len(flaws) - len(left), corrupt=len(left))
         for row, flaw in left.items():

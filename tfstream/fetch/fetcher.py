@@ -58,8 +58,14 @@ class Fetcher:
         atexit.register(self.close)
 
     def cache_here(self, directory: str | None, limit: int | None) -> None:
-        """Has this process use its own page cache, whatever the datasets' streams say."""
+        """Has this process use its own page cache, or none, whatever the datasets' streams say.
+
+        Raises:
+            CacheError: It cannot be used.
+        """
         self._own_cache = (directory, limit)
+        with self._lock:
+            self._cache_in(directory, limit)
 
     def counters(self, stream: int) -> Counters:
         """What a stream has fetched in this process."""
@@ -110,12 +116,12 @@ class Fetcher:
             downloads = self._downloads.get(spec.connections)
             if downloads is None:
                 downloads = self._downloads[spec.connections] = Downloads(spec.connections)
-            files = RemoteFiles(directory, self._cache(spec), downloads, self._writer)
+            cache = self._cache_in(*(self._own_cache or (spec.cache_dir, spec.cache_limit)))
+            files = RemoteFiles(directory, cache, downloads, self._writer)
             self._files[key] = files
         return files
 
-    def _cache(self, spec: Spec) -> PageCache | None:
-        directory, limit = self._own_cache or (spec.cache_dir, spec.cache_limit)
+    def _cache_in(self, directory: str | None, limit: int | None) -> PageCache | None:
         if directory is None:
             return None
         from tfstream.cache.pages import PageCache
@@ -157,7 +163,7 @@ class Fetcher:
                     payloads[int(place["number"])] = _unframe(window, place)
                 except CorruptRecordError:
                     bad.append(row)
-            for place in window.again(np.array(bad, np.int64)) if bad else ():
+            for place in window.again(bad) if bad else ():
                 try:
                     payloads[int(place["number"])] = _unframe(window, place)
                     counters.add(repaired=1)
@@ -224,14 +230,15 @@ def fetcher() -> Fetcher:
 def _load(directory: Directory, spec: Spec) -> Manifest:
     """The manifest that a graph made elsewhere speaks of."""
     name = manifest.name_of(spec.version)
-    local = directory.path is not None
-    found = None if local else directory.stat(name).generation
     loaded = manifest.load(directory, spec.version)
-    found = loaded.commit if local else found
+    if directory.path is None:
+        kind, found = "generation", directory.stat(name).generation
+    else:
+        kind, found = "commit", loaded.commit
     if found != spec.generation:
         raise ObjectChangedError(
-            f"{directory.locate(name)} has {'commit' if local else 'generation'} {found}, and the "
-            f"stream was made for {spec.generation}: the dataset was made anew. Open it again."
+            f"{directory.locate(name)} has {kind} {found}, and the stream was made for "
+            f"{spec.generation}: the dataset was made anew. Open it again."
         )
     return loaded
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfstream.errors import StorageError
+from tfstream.errors import CacheError, StorageError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -28,6 +29,8 @@ _FETCH = ctypes.CFUNCTYPE(
     ctypes.c_int64,
 )
 _FLAW_BYTES = 200
+_INTERNAL = 13  # TensorFlow's code
+_NOT_THE_CACHE = {errno.ECANCELED, errno.ENOENT, errno.EINVAL, errno.ENOMEM}
 
 _native: Any = None
 _callback: Any = None  # referred to, lest it be collected
@@ -56,8 +59,11 @@ def register(native: ctypes.CDLL, begin: Begin) -> None:
     def fetch(
         ticket: int, stream: int, skip: bool, source: bytes, numbers: Any, count: int
     ) -> None:
-        copied = np.ctypeslib.as_array(numbers, (count,)).copy()
-        begin(ticket, stream, skip, source.decode(), copied)
+        try:
+            copied = np.ctypeslib.as_array(numbers, (count,)).copy()
+            begin(ticket, stream, skip, source.decode(), copied)
+        except BaseException as error:  # nobody else would end it, and the op waits
+            end(ticket, _INTERNAL, f"tfstream: {type(error).__name__}: {error}")
 
     _native = native
     _callback = _FETCH(fetch)
@@ -77,14 +83,17 @@ def deliver(ticket: int, places: npt.NDArray[Any]) -> dict[int, str]:
         What is wrong, by row of `places`; nothing where all are sound.
 
     Raises:
-        StorageError: The cached file cannot be read, or the op has ended.
+        CacheError: The cached file cannot be read.
+        StorageError: The op has ended, or no memory is left.
     """
     flaws = np.empty((len(places), _FLAW_BYTES), np.uint8)
     bad = _native.tfstream_deliver(
         ticket, places.ctypes.data, len(places), flaws.ctypes.data, _FLAW_BYTES
     )
     if bad < 0:
-        raise StorageError(-1 - bad, f"Cannot read the page cache: {os.strerror(-1 - bad)}.")
+        what = f"Cannot take records from the page cache: {os.strerror(-1 - bad)}."
+        kind = StorageError if -1 - bad in _NOT_THE_CACHE else CacheError
+        raise kind(-1 - bad, what)
     if bad == 0:
         return {}
     rows = np.flatnonzero(flaws[:, 0]).tolist()

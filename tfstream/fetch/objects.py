@@ -204,10 +204,13 @@ class RemoteObject:
         future = self._downloads.submit(self.directory, self.info, begin, end - begin, counters)
         flight = Flight(begin, end, future, counters, claim)
         self._flights.append(flight)
-        future.add_done_callback(lambda _: self._arrived(flight))
+        # The callback does not know the flight: a circle would keep the bytes in memory.
+        future.add_done_callback(self._arrived)
         return flight
 
-    def _arrived(self, flight: Flight) -> None:
+    def _arrived(self, future: Future[memoryview]) -> None:
+        with self._lock:
+            flight = next(each for each in self._flights if each.future is future)
         failed = flight.future.cancelled() or flight.future.exception() is not None
         if failed or self._cached is None:
             self._land(flight)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import google_crc32c
 import numpy as np
 
-from tfstream.errors import CorruptRecordError, ObjectChangedError, StorageError
+from tfstream.errors import CacheError, CorruptRecordError, ObjectChangedError
 from tfstream.fetch.counters import Counters
 from tfstream.fetch.local_file import LocalFile
 from tfstream.fetch.objects import RemoteObject, Want, Writer, bring
@@ -298,7 +298,12 @@ def assemble(want: Want, begin: int, end: int, descriptor: int) -> memoryview:
 def _read_cached(descriptor: int, offset: int, buffer: memoryview) -> None:
     done = 0
     while done < len(buffer):
-        count = os.preadv(descriptor, [buffer[done:]], offset + done)
+        try:
+            count = os.preadv(descriptor, [buffer[done:]], offset + done)
+        except OSError as error:
+            raise CacheError(
+                error.errno, f"Cannot read the page cache: {error.strerror}."
+            ) from error
         if count == 0:
-            raise StorageError("a file of the page cache is shorter than it was")
+            raise CacheError("A file of the page cache is shorter than it was.")
         done += count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -116,12 +117,11 @@ class Window:
     def places(self) -> npt.NDArray[Any]:
         """Where each record's bytes are now: PLACE [n]; they stay until `close`."""
         for part in self._parts:
-            if part.want.pieces:
-                self._point(part)
+            self._point(part)
         return np.concatenate([part.places for part in self._parts])
 
-    def again(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-        """Fetches records anew that were found bad.
+    def again(self, rows: Sequence[int]) -> npt.NDArray[Any]:
+        """Fetches records anew, whether cached or not: they were found bad, or cannot be read.
 
         Args:
             rows: Of what `places` returned.
@@ -129,25 +129,25 @@ class Window:
         Returns:
             PLACE [rows]: where their bytes are now.
         """
-        bad = set(rows.tolist())
+        bad = set(rows)
         begin = 0
+        parts = []
         for part in self._parts:
-            chosen = [row - begin for row in range(begin, begin + len(part.places)) if row in bad]
+            chosen = [row for row in range(len(part.places)) if begin + row in bad]
             begin += len(part.places)
-            if chosen:
-                ranges = [
-                    (int(place["offset"]), int(place["offset"] + place["length"]))
-                    for place in part.places[chosen]
-                ]
-                part.target.forget(ranges)
-                want = Want(part.target, coalesce(ranges, gap=0))
-                fresh = part.places[chosen]
-                fresh["address"] = 0
-                self._again.append(_Part(part.target, part.descriptor, fresh, want))
-        bring([part.want for part in self._again], self._counters)
-        for part in self._again:
+            if not chosen:
+                continue
+            fresh = part.places[chosen]
+            fresh["address"] = 0
+            ends = fresh["offset"] + fresh["length"]
+            ranges = coalesce(zip(fresh["offset"].tolist(), ends.tolist(), strict=True), gap=0)
+            part.target.forget(ranges)
+            parts.append(_Part(part.target, part.descriptor, fresh, Want(part.target, ranges)))
+        bring([part.want for part in parts], self._counters)
+        for part in parts:
             self._point(part)
-        return np.concatenate([part.places for part in self._again])
+        self._again = [*parts, *self._again]
+        return np.concatenate([part.places for part in parts])
 
     def bytes_of(self, place: Any) -> memoryview:
         """The frame of a record that is placed."""
@@ -174,16 +174,18 @@ class Window:
         places["offset"], places["length"] = self.source.places.lookup(shard, self._numbers[rows])
         places["fd"] = descriptor = self._stack.enter_context(target.use())
         begins, ends = places["offset"], places["offset"] + places["length"]
-        ranges = coalesce(zip(begins.tolist(), ends.tolist(), strict=True), gap=_GAP)
+        ranges = coalesce(zip(begins.tolist(), ends.tolist(), strict=True), gap=0)
         absent = [each for each in ranges if target.missing(*each)]
         cached = len(rows)
         for begin, end in absent:
             cached -= int(((begins >= begin) & (ends <= end)).sum())
-        return _Part(target, descriptor, places, Want(target, absent)), cached
+        return _Part(target, descriptor, places, Want(target, coalesce(absent, gap=_GAP))), cached
 
     def _point(self, part: _Part) -> None:
         """Gives the records that were fetched their addresses."""
         ranges = part.want.ranges
+        if not part.want.pieces:
+            return
         for place in part.places:
             begin = int(place["offset"])
             end = begin + int(place["length"])
