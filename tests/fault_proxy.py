@@ -25,7 +25,8 @@ As a program, with the same knobs as options; faults and figures over HTTP:
 
     python tests/fault_proxy.py --upstream http://127.0.0.1:9023 --port 9024 --latency 0.05
     curl http://127.0.0.1:9024/_proxy/stats
-    curl http://127.0.0.1:9024/_proxy/set -d '{"latency": 0.1, "inject": {"probability": 0.1}}'
+    curl http://127.0.0.1:9024/_proxy/set -d '{"latency": 0.1}'
+    curl http://127.0.0.1:9024/_proxy/set -d '{"inject": {"probability": 0.1, "faults": ["503"]}}'
 """
 
 from __future__ import annotations
