@@ -19,10 +19,47 @@ from tfstream.packing.workspace import Workspace
 from tfstream.packing.write import SHARDS, object_names
 from tfstream.storage.directory import ObjectInfo
 
-__all__ = ["Delivery", "remove_leftovers"]
+__all__ = ["Delivered", "Delivery", "find_delivered", "remove_leftovers"]
 
 # For deliveries under way when a pack is given up: until the next byte is sent, as a rule.
 _PATIENCE_SECONDS = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Delivered:
+    """What an interrupted pack has left at the destination.
+
+    Attributes:
+        present: The objects that are there, whoever made them, by name.
+        ours: Those of them that a journal speaks of.
+        known: Shards that are there as their journals say, by stem.
+        begun: Stems of shards that have a journal, even one with nothing in it.
+    """
+
+    present: Mapping[str, ObjectInfo]
+    ours: Set[ObjectInfo]
+    known: Mapping[str, ShardResult]
+    begun: Set[str]
+
+
+def find_delivered(workspace: Workspace, commit: str) -> Delivered:
+    """Looks for the shards of a commit that are at the destination already.
+
+    Raises:
+        StorageError: The destination cannot be read.
+    """
+    present = {info.name: info for info in workspace.destination.directory.list(f"{SHARDS}/")}
+    begun = workspace.stems(commit)
+    ours: set[ObjectInfo] = set()
+    known = {}
+    for stem in begun:
+        found = journal.load(workspace.drafts(commit) / f"{stem}.json")
+        if found is not None:
+            there = [info for info in found.objects if present.get(info.name) == info]
+            ours.update(there)
+            if len(there) == len(found.objects):
+                known[stem] = found
+    return Delivered(present, ours, known, begun)
 
 
 class Delivery:
@@ -36,8 +73,7 @@ class Delivery:
         destination: Destination,
         drafts: Path,
         *,
-        begun: Set[str],
-        present: Mapping[str, ObjectInfo],
+        before: Delivered,
         sent: Callable[[int], object],
     ) -> None:
         """Makes one; nothing is under way yet.
@@ -45,14 +81,12 @@ class Delivery:
         Args:
             destination: Where to.
             drafts: The directory of the workspace that shards and journals are in.
-            begun: Stems of shards that may have been delivered from here before.
-            present: The objects that were there in the beginning, by name.
+            before: What was there in the beginning.
             sent: Is told of bytes that were uploaded.
         """
         self._destination = destination
         self._drafts = drafts
-        self._begun = begun
-        self._present = present
+        self._before = before
         self._sent = sent
         self._free = threading.Semaphore(destination.at_once)
         self._lock = threading.Lock()
@@ -114,20 +148,21 @@ class Delivery:
     def _deliver_one(self, result: ShardResult) -> None:
         record = self._drafts / f"{result.stem}.json"
         names = object_names(result.stem) if result.bytes else ()
-        ours = result.stem in self._begun
-        if not ours and not any(name in self._present for name in names):
+        there = [self._before.present.get(name) for name in names]
+        fresh = result.stem not in self._before.begun and not any(there)
+        if fresh:
             record.touch()  # an empty journal: what is there from now on is ours
         objects = []
-        for name in names:
+        for name, info in zip(names, there, strict=True):
             source = self._drafts / Path(name).name
+            replaces = info if info in self._before.ours else None
             try:
-                objects.append(
-                    self._destination.deliver(source, name, replace=ours, progress=self._progress)
-                )
+                made = self._destination.deliver(source, name, replaces, self._progress)
             except ObjectExistsError:
-                if not ours:
+                if fresh:
                     record.unlink(missing_ok=True)
                 raise
+            objects.append(made)
         with self._lock:
             if self._left:  # another packer may have the workspace by now
                 return

@@ -75,14 +75,19 @@ class Destination(abc.ABC):
 
     @abc.abstractmethod
     def deliver(
-        self, source: Path, name: str, *, replace: bool, progress: Callable[[int], object]
+        self,
+        source: Path,
+        name: str,
+        replaces: ObjectInfo | None,
+        progress: Callable[[int], object],
     ) -> ObjectInfo:
         """Brings a file of the workspace to its place.
 
         Args:
             source: The file; it need not be there afterwards.
             name: Of the object.
-            replace: Whether one of that name is ours, and of no use if it has other bytes.
+            replaces: The object of that name that was delivered from here before, if there is one;
+                it is of no use where it has other bytes.
             progress: Is told of bytes that were uploaded.
 
         Raises:
@@ -143,7 +148,11 @@ class _Local(Destination):
             )
 
     def deliver(
-        self, source: Path, name: str, *, replace: bool, progress: Callable[[int], object]
+        self,
+        source: Path,
+        name: str,
+        replaces: ObjectInfo | None,
+        progress: Callable[[int], object],
     ) -> ObjectInfo:
         target = self._path / name
         try:
@@ -197,21 +206,25 @@ class _Remote(Destination):
         self.directory.require_writable()
 
     def deliver(
-        self, source: Path, name: str, *, replace: bool, progress: Callable[[int], object]
+        self,
+        source: Path,
+        name: str,
+        replaces: ObjectInfo | None,
+        progress: Callable[[int], object],
     ) -> ObjectInfo:
         try:
             return self.directory.upload(name, source, progress)
         except ObjectExistsError as error:
-            if not replace:
+            if replaces is None:
                 raise ObjectExistsError(
                     error.errno,
                     f"{self.directory.locate(name)} is there already, with other bytes than those "
-                    "packed now, and was not uploaded from here: another packer is at work there, "
-                    "or was, whose images, tfstream or pyarrow differ. It is left as it is. Pack "
-                    f"to another prefix, or delete {self.directory.locate(SHARDS)} when no packer "
-                    "is at work there.",
+                    "packed now. Another packer made it whose images, tfstream or pyarrow differ; "
+                    "or one here, killed before they changed. It is left as it is. Pack to another "
+                    f"prefix, or delete {self.directory.locate(SHARDS)} when no packer is at work "
+                    "there.",
                 ) from error
-        self.directory.delete(self.directory.stat(name))
+        self.directory.delete(replaces)
         return self.directory.upload(name, source, progress)
 
     def space_needed(self, sizes: Sequence[int], processes: int) -> int:
@@ -263,4 +276,12 @@ def _cache() -> Path:
     if ours := os.environ.get("TFSTREAM_CACHE"):
         return Path(ours)
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "tfstream"
+    if os.path.isabs(base):
+        return Path(base) / "tfstream"
+    try:
+        return Path.home() / ".cache" / "tfstream"
+    except RuntimeError as error:
+        raise InvalidArgumentError(
+            "There is no home directory for shards to wait in until they are uploaded: name a "
+            "directory with workspace=… (--workspace)."
+        ) from error

@@ -14,7 +14,7 @@ from tfstream.errors import AnnotationError, DatasetExistsError, InvalidArgument
 from tfstream.format import manifest
 from tfstream.format.label_map import LabelMap
 from tfstream.packing import steps
-from tfstream.packing.delivery import remove_leftovers
+from tfstream.packing.delivery import find_delivered, remove_leftovers
 from tfstream.packing.destination import Destination, exists_already, open_destination
 from tfstream.packing.options import DEFAULT_SHARD_BYTES, Options, process_count
 from tfstream.packing.pool import Pool
@@ -227,7 +227,7 @@ def _run(
         raise AnnotationError(
             f"Nothing was packed: no record is left. {rejects.publish()} says why."
         )
-    delivered = steps.find_delivered(plan, scanned.commit, workspace)
+    delivered = find_delivered(workspace, scanned.commit)
     left = [task.bytes for task in plan.tasks if task.stem not in delivered.known]
     require_space(workspace, destination.space_needed(left, processes))
     with space_errors(workspace):

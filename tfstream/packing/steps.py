@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 import tfstream
 from tfstream.format import statistics
-from tfstream.packing import journal
-from tfstream.packing.delivery import Delivery
+from tfstream.packing.delivery import Delivered, Delivery
 from tfstream.packing.journal import ShardResult
 from tfstream.packing.options import Options
 from tfstream.packing.plan import cut, order, order_splits, shard_stem
@@ -23,14 +22,11 @@ from tfstream.packing.rejects import Reject, RejectsFile
 from tfstream.packing.scan import Scanned
 from tfstream.packing.spool import Spool, Table
 from tfstream.packing.workspace import Workspace
-from tfstream.packing.write import SHARDS, ShardTask, object_names, write_shard
-from tfstream.storage.directory import ObjectInfo
+from tfstream.packing.write import ShardTask, object_names, write_shard
 from tfstream.v1 import manifest_pb2
 
 __all__ = [
-    "Delivered",
     "Plan",
-    "find_delivered",
     "make_manifest",
     "plan_shards",
     "write_shards",
@@ -142,43 +138,6 @@ def _repeated(
     return [position for position, _, _ in found]
 
 
-@dataclasses.dataclass(frozen=True)
-class Delivered:
-    """What an interrupted pack has left at the destination.
-
-    Attributes:
-        known: Shards that are there as their journals say, by stem.
-        begun: Stems of shards that may be there, or others of their names.
-        present: The objects that are there, by name.
-    """
-
-    known: Mapping[str, ShardResult]
-    begun: Set[str]
-    present: Mapping[str, ObjectInfo]
-
-
-def find_delivered(plan: Plan, commit: str, workspace: Workspace) -> Delivered:
-    """Looks for the shards of a plan that are at the destination already.
-
-    Args:
-        plan: What there is to write.
-        commit: That the plan is of.
-        workspace: Of the destination.
-
-    Raises:
-        StorageError: The destination cannot be read.
-    """
-    present = {info.name: info for info in workspace.destination.directory.list(f"{SHARDS}/")}
-    begun = workspace.stems(commit)
-    known = {}
-    for task in plan.tasks:
-        if task.stem in begun:
-            found = journal.load(task.drafts / f"{task.stem}.json")
-            if found and all(present.get(info.name) == info for info in found.objects):
-                known[task.stem] = found
-    return Delivered(known, begun, present)
-
-
 def write_shards(
     plan: Plan,
     commit: str,
@@ -210,8 +169,7 @@ def write_shards(
     with Delivery(
         workspace.destination,
         workspace.drafts(commit),
-        begun=delivered.begun,
-        present=delivered.present,
+        before=delivered,
         sent=show.sent,
     ) as delivery:
         for result in pool.as_done(write_shard, tasks, show.update):
