@@ -131,9 +131,9 @@ def test_no_fault_loses_repeats_or_damages_a_sample(uri, expected, bucket, cache
 @pytest.mark.parametrize("cached", [False, True])
 def test_bytes_damaged_on_the_way_are_fetched_again(uri, expected, bucket, cached, tmp_path):
     ds = stream(tfstream.open(uri, cache_dir=tmp_path if cached else None), read_ahead="10KB")
-    bucket.proxy.script("flip", count=3, match=r"tfrecord.*alt=media")
+    bucket.proxy.script("flip", count=1, match=r"tfrecord.*alt=media")
     assert [samples(ds), samples(ds)] == expected[:2]
-    assert 1 <= ds.stats()["repaired"] <= 3
+    assert ds.stats()["repaired"] == 1
     assert ds.stats()["corrupt"] == 0
 
 
