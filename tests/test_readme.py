@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,19 @@ def _run_commands(lines):
             assert result.exit_code == 0, (line, result.output, result.exception)
 
 
+@pytest.fixture
+def my_bucket(emulator, monkeypatch, tmp_path):
+    """The bucket that the README speaks of."""
+    request = urllib.request.Request(
+        f"{emulator}/storage/v1/b?project=test", b'{"name": "my-bucket"}'
+    )
+    request.add_header("Content-Type", "application/json")
+    urllib.request.urlopen(request).close()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", emulator)
+    monkeypatch.setenv("TFSTREAM_CACHE", str(tmp_path / "home"))
+
+
+@pytest.mark.usefixtures("my_bucket")
 def test_the_blocks_of_the_readme_run_one_after_the_other(tmp_path, monkeypatch):
     trees.make_ilsvrc_tree(tmp_path / "ILSVRC", train=40, val=8)
     trees.make_voc_tree(tmp_path / "VOCdevkit" / "VOC2012")
