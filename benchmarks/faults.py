@@ -26,6 +26,7 @@ PROXY = Path(__file__).resolve().parent.parent / "tests" / "fault_proxy.py"
 KINDS = ("reset", "lost", "truncate", "break", "stall", "silence", "503", "429", "500", "408")
 SILENCE_SECONDS = 0.3  # of a stall, before the connection ends
 PROBABILITY = 0.5
+SHARDS = "tfrecord.*alt=media"
 BURST = 50  # answers in a row which are 503, with Retry-After
 
 
@@ -93,10 +94,23 @@ def compare(
             started = time.perf_counter()
             expected = fingerprints(uri(), None, seed)
             calm_seconds += time.perf_counter() - started
-            # The request for anything may fail, the manifest's included.
-            match, left = "GET", max(1, faults - done)
-            proxy.set(inject=dict(probability=PROBABILITY, faults=KINDS, seed=seed, match=match, limit=left))
-            proxy.set(script=dict(fault="503", count=min(BURST, left), match="alt=media", retry_after=1))
+            left = max(1, faults - done)
+            # Any request may fail, those for the manifest and the indexes included.
+            proxy.set(
+                inject={
+                    "probability": PROBABILITY,
+                    "faults": KINDS,
+                    "seed": seed,
+                    "match": "GET",
+                    "limit": left,
+                },
+                script={
+                    "fault": "503",
+                    "count": min(BURST, left),
+                    "match": SHARDS,
+                    "retry_after": 1,
+                },
+            )
             started = time.perf_counter()
             found = fingerprints(uri(), cache() if seed % 2 else None, seed)
             longest = max(longest, time.perf_counter() - started)
@@ -107,11 +121,12 @@ def compare(
             wrong += sum(a != b for a, b in zip(expected, found, strict=False))
         made = proxy.faults()
     digest = hashlib.sha256(repr(expected).encode()).hexdigest()[:16]
+    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(made.items()))
     print(
-        f"{sum(made.values())} faults ({', '.join(f'{n} {kind}' for kind, n in sorted(made.items()))}) "
-        f"over {seed} passes of {samples // seed} samples: {wrong} samples differ; the last pass is "
-        f"{digest} with and without\n{time.perf_counter() - begin:.0f} s, of which "
-        f"{calm_seconds:.0f} s without faults; the longest pass took {longest:.0f} s"
+        f"{sum(made.values())} faults ({kinds}) over {seed} passes of {samples // seed} samples: "
+        f"{wrong} samples differ; the last pass is {digest} with and without\n"
+        f"{time.perf_counter() - begin:.0f} s, of which {calm_seconds:.0f} s without faults; the "
+        f"longest pass took {longest:.0f} s"
     )
     if wrong:
         raise SystemExit("the samples are not those of the passes without faults")

@@ -17,8 +17,8 @@ objects. A file's generation is its time of change; CRCs are not stated.
 all connections share: bytes/s of bodies.
 
 It stands in for the Python emulator where that would be what limits. Bodies go from the page
-cache to the socket by sendfile. It takes some 0.1 ms of CPU a request and 0.3 s a GB: with a core for
-itself it answers 10,000 requests a second, or sends 3 GB/s (in ranges of 4 MiB). A cap of
+cache to the socket by sendfile. It takes some 0.1 ms of CPU a request and 0.3 s a GB: with a core
+for itself it answers 10,000 requests a second, or sends 3 GB/s (in ranges of 4 MiB). A cap of
 200 MB/s is delivered within 1 %, for 7 % of a core.
 """
 
@@ -213,7 +213,8 @@ class ObjectServer:
             status, place = 206, f"Content-Range: bytes {begin}-{end - 1}/{size}\r\n"
         head = (
             f"HTTP/1.1 {status} {http.client.responses[status]}\r\n"
-            f"Content-Type: application/octet-stream\r\n{place}Content-Length: {end - begin}\r\n\r\n"
+            f"Content-Type: application/octet-stream\r\n{place}"
+            f"Content-Length: {end - begin}\r\n\r\n"
         )
         client.sendall(head.encode(), socket.MSG_MORE if end > begin else 0)
         with self._lock:
@@ -327,7 +328,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
-    parser.add_argument("--bandwidth", help="bytes/s, such as 200MB; as fast as it goes if left out")
+    parser.add_argument(
+        "--bandwidth", help="bytes/s, such as 200MB; as fast as it goes if left out"
+    )
     parser.add_argument("--port", type=int, default=0)
     arguments = parser.parse_args()
     bandwidth = arguments.bandwidth and parse_size(arguments.bandwidth, "--bandwidth")

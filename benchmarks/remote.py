@@ -139,7 +139,9 @@ def steady(bench: Bench) -> None:
             drop(used)
             against = f"smaller of local disk and link ({BANDWIDTH / mean:,.0f}/s)"
             base = results["local disk"]
-            results[against] = rounds.Rounds([min(r, BANDWIDTH / mean) for r in base.rates], base.cpu)
+            results[against] = rounds.Rounds(
+                [min(r, BANDWIDTH / mean) for r in base.rates], base.cpu
+            )
             print(f"{what}; {len(local)} of {mean:,.0f} bytes; blocks of {block}")
             rounds.report(results, against=against, unit="images/s")
             remote = seconds * 2 / 3
@@ -257,17 +259,19 @@ def memory(bench: Bench) -> None:
                 largest = max(largest, disk_bytes(cache))
                 time.sleep(0.05)
         outcome = child.outcome()
-    later = resident[len(resident) // 5 :] or [0]
+    # At its very end, nothing is read ahead any more.
+    later = resident[len(resident) // 5 : -2] or resident
     middle = (max(later) + min(later)) / 2
     every = max(1, len(resident) // 20)
     print(
-        f"{outcome.samples} samples in {outcome.seconds:.0f} s, {outcome.fetched / limit:.1f} times "
-        f"the cache's limit of {limit / 1e6:.0f} MB\n"
+        f"{outcome.samples} samples in {outcome.seconds:.0f} s, "
+        f"{outcome.stats['bytes_fetched'] / limit:.1f} times the cache's "
+        f"limit of {limit / 1e6:.0f} MB\n"
         f"resident, after the first fifth: {min(later) / 1e6:.0f}–{max(later) / 1e6:.0f} MB, "
         f"±{(max(later) - middle) / max(middle, 1):.1%}; each {every} s: "
         f"{' '.join(f'{n / 1e6:.0f}' for n in resident[::every])}\n"
-        f"cache on disk: at most {largest / 1e6:.1f} MB, {(largest - limit) / ahead:+.2f} read-aheads "
-        "from its limit"
+        f"cache on disk: at most {largest / 1e6:.1f} MB, {(largest - limit) / ahead:+.2f} "
+        "read-aheads from its limit"
     )
 
 
