@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from tfstream.errors import InvalidArgumentError
 from tfstream import logline
+from tfstream.errors import InvalidArgumentError
 
 
 def wait_for(records: list[logging.LogRecord], count: int) -> list[str]:

@@ -25,7 +25,8 @@ from tfstream.format.table import RecordTable
 from tfstream.images import ImageSpec, Raw
 from tfstream.order import Order, Share
 from tfstream.sizes import parse_size
-from tfstream.storage.directory import Access, Directory, open_directory
+from tfstream.storage.directory import Access, Directory
+from tfstream.storage.uri import open_directory
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from tfstream.errors import InvalidArgumentError
 from tfstream import metrics
+from tfstream.errors import InvalidArgumentError
 
 __all__ = ["LogLines", "start"]
 

@@ -97,7 +97,7 @@ def check(service: str) -> None:
         InvalidArgumentError: It is not an address.
         ServiceError: Nobody listens there, or this process has no kernel.
     """
-    reach(service)
+    reach(service, patience=_PATIENCE_SECONDS)
     require_kernel()
 
 
@@ -110,7 +110,7 @@ def require_kernel() -> None:
         )
 
 
-def reach(service: str, *, patience: float = _PATIENCE_SECONDS) -> tuple[str, str]:
+def reach(service: str, *, patience: float) -> tuple[str, str]:
     """Finds out whether anybody listens at an address: TensorFlow would wait without a word.
 
     Args:

@@ -79,12 +79,15 @@ def test_any_records_in_any_order_come_as_asked(tmp_path, data):
 def test_neighbouring_records_are_read_by_one_request(shard):
     path, _, places = shard
     read([path], [0] * 6, *zip(*places, strict=True), stream=77)
-    assert ops.counters(77).items() >= {
-        "samples": 6,
-        "bytes_read": path.stat().st_size,
-        "requests": 1,
-        "corrupt": 0,
-    }.items()
+    assert (
+        ops.counters(77).items()
+        >= {
+            "samples": 6,
+            "bytes_read": path.stat().st_size,
+            "requests": 1,
+            "corrupt": 0,
+        }.items()
+    )
 
 
 def test_more_records_than_one_system_call_can_take(tmp_path):

@@ -17,7 +17,7 @@ from tfstream.format import manifest
 from tfstream.packing import packer
 from tfstream.packing.destination import open_destination
 from tfstream.packing.packer import pack
-from tfstream.storage.directory import open_directory
+from tfstream.storage.uri import open_directory
 
 OPTIONS = {"shard_bytes": 22_000, "progress": False}
 PROCESSES = 2

@@ -15,8 +15,9 @@ from emulator import Bucket
 
 from tfstream import errors
 from tfstream.storage import retry
-from tfstream.storage.directory import Access, Attempt, ObjectInfo, open_directory
+from tfstream.storage.directory import Access, Attempt, ObjectInfo
 from tfstream.storage.gcs import GcsDirectory
+from tfstream.storage.uri import open_directory
 
 DATA = os.urandom(3_000_000)
 ODD_NAMES = ["a b", "50%", "x#y?z", "ü/ñ/日本", "a+b&c=d", "~'()!*", "a//b", "%2F"]

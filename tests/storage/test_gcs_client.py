@@ -206,7 +206,7 @@ def test_looking_for_credentials_is_quick_and_silent_where_there_are_none(
     authenticated: Bucket,
 ) -> None:
     program = (
-        "import time; from tfstream.storage.directory import open_directory\n"
+        "import time; from tfstream.storage.uri import open_directory\n"
         "from tfstream.storage import gcs_client\n"
         "begun = time.monotonic()\n"
         "gcs_client.connect(gcs_client.Access())\n"

@@ -11,7 +11,8 @@ import tiny_dataset
 
 from tfstream import errors
 from tfstream.format import manifest, verify
-from tfstream.storage.directory import Attempt, Directory, open_directory
+from tfstream.storage.directory import Attempt, Directory
+from tfstream.storage.uri import open_directory
 
 pytest.importorskip("tensorflow")
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from tfstream import errors
 from tfstream.storage import reader, retry
-from tfstream.storage.directory import Attempt, Directory, ObjectInfo, open_directory
+from tfstream.storage.directory import Attempt, Directory, ObjectInfo
 from tfstream.storage.local import LocalDirectory
+from tfstream.storage.uri import open_directory
 
 DATA = os.urandom(10_000)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from tfstream.errors import InvalidArgumentError
 from tfstream import metrics
+from tfstream.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from tfstream.stream import StreamDataset

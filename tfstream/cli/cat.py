@@ -36,7 +36,8 @@ def cat(
         tfstream cat packed val/photo_7 --image photo.png
     """
     from tfstream.format import example, keys, manifest, record
-    from tfstream.storage.directory import Access, open_directory
+    from tfstream.storage.directory import Access
+    from tfstream.storage.uri import open_directory
 
     directory = open_directory(dataset, Access(project=project))
     loaded = manifest.load(directory, version)

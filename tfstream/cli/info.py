@@ -38,7 +38,8 @@ def info(
         tfstream info packed --version 1 --json
     """
     from tfstream.format import manifest
-    from tfstream.storage.directory import Access, open_directory
+    from tfstream.storage.directory import Access
+    from tfstream.storage.uri import open_directory
 
     directory = open_directory(dataset, Access(project=project))
     versions = manifest.versions(directory)

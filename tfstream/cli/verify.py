@@ -36,7 +36,8 @@ def verify(
 
     from tfstream.format import manifest
     from tfstream.format import verify as verify_lib
-    from tfstream.storage.directory import Access, open_directory
+    from tfstream.storage.directory import Access
+    from tfstream.storage.uri import open_directory
 
     directory = open_directory(dataset, Access(project=project))
     loaded = manifest.load(directory, version)

@@ -22,7 +22,8 @@ from tfstream.fetch.local_file import LocalFile
 from tfstream.fetch.objects import RemoteObject, Want, Writer, bring
 from tfstream.fetch.places import Places
 from tfstream.format import index
-from tfstream.storage.directory import Access, Directory, open_directory
+from tfstream.storage.directory import Access, Directory
+from tfstream.storage.uri import open_directory
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from tfstream import errors
 from tfstream.format import index
-from tfstream.storage.directory import Directory, as_directory
+from tfstream.storage.directory import Directory
+from tfstream.storage.uri import as_directory
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,7 +11,8 @@ from google.protobuf import json_format
 
 from tfstream import errors
 from tfstream.format.label_map import LabelMap
-from tfstream.storage.directory import Directory, as_directory
+from tfstream.storage.directory import Directory
+from tfstream.storage.uri import as_directory
 from tfstream.v1 import manifest_pb2
 
 __all__ = ["FORMAT_VERSION", "commit", "load", "name_of", "path_of", "versions"]

@@ -12,7 +12,8 @@ from typing import Any
 from tfstream import errors
 from tfstream.format import manifest, statistics
 from tfstream.format.shard_check import Problem, ShardReport, ShardTask, check_shard
-from tfstream.storage.directory import Directory, as_directory
+from tfstream.storage.directory import Directory
+from tfstream.storage.uri import as_directory
 from tfstream.v1 import manifest_pb2
 
 __all__ = ["Problem", "verify"]

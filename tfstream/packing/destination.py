@@ -19,8 +19,9 @@ from tfstream.errors import (
 )
 from tfstream.format import manifest
 from tfstream.packing.write import SHARDS
-from tfstream.storage.directory import Access, Directory, ObjectInfo, open_directory
+from tfstream.storage.directory import Access, Directory, ObjectInfo
 from tfstream.storage.local import TEMPORARY_SUFFIX, LocalDirectory, flush_directory
+from tfstream.storage.uri import open_directory
 
 __all__ = ["Destination", "exists_already", "open_destination"]
 

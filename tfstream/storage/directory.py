@@ -5,14 +5,13 @@ from __future__ import annotations
 import abc
 import contextlib
 import dataclasses
-import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tfstream.errors import InvalidArgumentError, TransientError
+from tfstream.errors import TransientError
 
-__all__ = ["Access", "Attempt", "Directory", "ObjectInfo", "as_directory", "open_directory"]
+__all__ = ["Access", "Attempt", "Directory", "ObjectInfo"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +108,7 @@ class Directory(abc.ABC):
     def locate(self, name: str) -> str:
         """The URI or path of one object, as messages name it.
 
+        >>> from tfstream.storage.uri import open_directory
         >>> open_directory("photos").locate("shards/a.tfrecord")
         'photos/shards/a.tfrecord'
         """
@@ -205,37 +205,3 @@ class Directory(abc.ABC):
     @abc.abstractmethod
     def delete(self, info: ObjectInfo) -> None:
         """Deletes an object of that generation; nothing where it is gone already."""
-
-
-def open_directory(uri: str | os.PathLike[str], access: Access = Access()) -> Directory:
-    """Names a directory; nothing is read yet.
-
-    Args:
-        uri: A local path, `gs://bucket/prefix`, or a URI that `tf.io.gfile` knows.
-        access: With what right.
-
-    Raises:
-        InvalidArgumentError: It is not a URI of these forms.
-    """
-    text = os.fspath(uri)
-    if text.startswith("gs:") and not text.startswith("gs://"):
-        raise InvalidArgumentError(f"{text!r} needs two slashes: gs://bucket/prefix.")
-    if "://" not in text:
-        from tfstream.storage.local import LocalDirectory
-
-        return LocalDirectory(text)
-    scheme = text.split("://", 1)[0]
-    if scheme == "gs":
-        from tfstream.storage.gcs import GcsDirectory
-
-        return GcsDirectory(text, access)
-    if scheme == "file":
-        raise InvalidArgumentError(f"{text!r}: give a local directory as a plain path.")
-    from tfstream.storage.gfile import GfileDirectory
-
-    return GfileDirectory(text)
-
-
-def as_directory(root: Directory | str | os.PathLike[str]) -> Directory:
-    """The directory itself, or the one of that name."""
-    return root if isinstance(root, Directory) else open_directory(root)
