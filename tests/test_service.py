@@ -1,11 +1,13 @@
 """Streams over a tf.data service: real dispatchers and workers, each a process of its own."""
 
 import contextlib
-import os
+import functools
+import pathlib
+import shutil
 import signal
+import socket
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -23,15 +25,14 @@ SPEC = tfstream.ImageSpec(size=(20, 24), mode="random_crop", flip=True)
 class Process:
     """A verb of the command line that runs until it is told to end."""
 
-    def __init__(self, *arguments, **environment):
+    def __init__(self, *arguments):
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tfstream.cli.app", *map(str, arguments)],
             stdout=subprocess.PIPE,
-            env={**os.environ, **environment},
             text=True,
         )
 
-    @property
+    @functools.cached_property
     def address(self):
         """What it prints once it listens."""
         return self.process.stdout.readline().split()[-1]
@@ -50,19 +51,19 @@ class Cluster:
 
     def __init__(self, stack):
         self._stack = stack
-        dispatcher = self._start("dispatcher", "--port", "0")
-        port = dispatcher.address.rpartition(":")[2]
+        self.dispatcher = self._start("dispatcher", "--port", "0")
+        port = self.dispatcher.address.rpartition(":")[2]
         self.address = f"grpc://127.0.0.1:{port}"
 
-    def _start(self, *arguments, **environment):
-        started = Process(*arguments, **environment)
+    def _start(self, *arguments):
+        started = Process(*arguments)
         self._stack.callback(started.end)
         return started
 
-    def workers(self, count, *arguments, **environment):
+    def workers(self, count, *arguments):
         """Starts workers at the same time, and waits until they listen."""
         command = ("worker", "--dispatcher", self.address, *arguments)
-        started = [self._start(*command, **environment) for _ in range(count)]
+        started = [self._start(*command) for _ in range(count)]
         for each in started:
             assert each.address.startswith("127.0.0.1:")
         return started
@@ -111,3 +112,192 @@ def test_every_epoch_has_the_batches_that_it_has_without_the_service(cluster, tr
     assert epochs[0] != epochs[1] != epochs[2]
     assert served.cardinality() == served.steps_per_epoch == 38
     assert served.element_spec == alone.element_spec
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"batch_size": None},
+        {"batch_size": 7, "drop_remainder": True},
+        {"world": (1, 3)},
+        {"boxes": 2, "transform": lambda e: e | {"label": e["label"] + 100}},
+        {"shuffle": False, "on_corrupt": "skip"},
+    ],
+    ids=["single", "drop", "world", "transform", "skip"],
+)
+def test_any_kind_of_stream_can_be_served(cluster, train, arguments):
+    some = train[10:130]
+    served, alone = (
+        stream(some, service=service, **arguments) for service in (cluster.address, None)
+    )
+    if "on_corrupt" in arguments:  # then batches may be cut elsewhere
+        served, alone = served.unbatch(), alone.unbatch()
+    assert sorted(batches(served)) == sorted(batches(alone))
+    assert served.element_spec == alone.element_spec
+
+
+def test_ragged_boxes_are_served(cluster, train):
+    served, alone = (
+        {
+            tuple(batch["key"].numpy()): batch["boxes"].to_list()
+            for batch in stream(train, boxes="ragged", service=service)
+        }
+        for service in (cluster.address, None)
+    )
+    assert served == alone
+
+
+def test_several_epochs_in_one_iteration_keep_apart(cluster, train):
+    served, alone = (
+        stream(train, epochs=2, service=service) for service in (cluster.address, None)
+    )
+    both = batches(served)
+    expected = batches(alone)
+    for half in (slice(0, 38), slice(38, 76)):
+        assert sorted(both[half]) == sorted(expected[half])
+
+
+def test_keras_fits_over_the_service(cluster, train):
+    ds = train.stream(batch_size=8, image=SPEC, seed=5, service=cluster.address)
+    model = tf.keras.Sequential(
+        [
+            tf.keras.Input((20, 24, 3)),
+            tf.keras.layers.Flatten(),
+            tf.keras.layers.Dense(train.labels.classes),
+        ]
+    )
+    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss)
+    history = model.fit(ds, epochs=2, verbose=0, shuffle=False)
+    assert len(history.history["loss"]) == 2
+    assert int(model.optimizer.iterations) == 2 * ds.steps_per_epoch == 38
+
+
+def test_a_session_iterates_a_served_stream(cluster, train):
+    with tf.Graph().as_default():
+        iterator = tf.compat.v1.data.make_initializable_iterator(
+            stream(train, image=None, service=cluster.address)
+        )
+        element = iterator.get_next()
+        with tf.compat.v1.Session() as session:
+            for _ in range(2):
+                session.run(iterator.initializer)
+                seen = []
+                with pytest.raises(tf.errors.OutOfRangeError):
+                    while True:
+                        seen += session.run(element)["key"].tolist()
+                assert sorted(seen) == sorted(
+                    key.encode() for key in train.metadata["key"].to_pylist()
+                )
+
+
+def test_a_corrupt_record_is_named_or_skipped(cluster, packed, tmp_path):
+    shutil.copytree(packed, tmp_path / "packed")
+    data = tfstream.open(tmp_path / "packed").split("train")
+    table = data._table
+    path, offset = pathlib.Path(table.files[0]), int(table.offsets[2])
+    content = bytearray(path.read_bytes())
+    content[offset + int(table.lengths[2]) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(tf.errors.OpError) as error:
+        batches(stream(data, service=cluster.address))
+    for part in (str(path), f"byte {offset}", data.metadata["key"][2].as_py()):
+        assert part in str(error.value)
+    ds = stream(data, on_corrupt="skip", service=cluster.address)
+    keys = [key for batch in batches(ds) for key in batch[0]]
+    assert len(keys) == len(set(keys)) == len(data) - 1
+
+
+def test_a_worker_joins_a_remote_stream_and_each_fetches_into_its_own_cache(
+    bucket, packed, tmp_path
+):
+    bucket.upload(packed)
+    data = tfstream.open(bucket.uri).split("train")
+    caches = [tmp_path / "a", tmp_path / "b"]
+
+    def served(ds):
+        for epoch in range(3):
+            seen = []
+            for number, batch in enumerate(ds):
+                seen += batch["key"].numpy().tolist()
+                if epoch == 1 and number == 0:
+                    cluster.workers(1, "--cache-dir", caches[1], "--cache-limit", "1GB")
+            yield seen
+
+    def cached(directory):
+        return sum(each.stat().st_blocks for each in directory.rglob("*")) * 512
+
+    with contextlib.ExitStack() as stack:
+        cluster = Cluster(stack)
+        cluster.workers(1, "--cache-dir", caches[0])
+        arguments = {"batch_size": 1, "read_ahead": "40KB"}
+        epochs = list(served(stream(data, service=cluster.address, **arguments)))
+    alone = stream(tfstream.open(packed).split("train"), **arguments)
+    for epoch in epochs:
+        assert sorted(epoch) == sorted(key for batch in batches(alone) for key in batch[0])
+    assert len({tuple(epoch) for epoch in epochs}) == 3
+    shards = sum(shard.stat().st_size for shard in (packed / "shards").glob("train-*.tfrecord"))
+    assert cached(caches[0]) >= shards / 2
+    assert cached(caches[1]) >= shards / 10
+
+
+def test_a_worker_that_dies_takes_nothing_along_without_a_word(train):
+    with contextlib.ExitStack() as stack:
+        cluster = Cluster(stack)
+        (worker,) = cluster.workers(1)
+        iterator = iter(stream(train, batch_size=1, service=cluster.address))
+        next(iterator)
+        assert worker.end(signal.SIGKILL) == -signal.SIGKILL
+        port = worker.address.rpartition(":")[2]
+        cluster.workers(1, "--port", port)
+        with pytest.raises(tf.errors.FailedPreconditionError, match="expected to contain 150"):
+            for _ in iterator:
+                pass
+
+
+def test_workers_and_a_dispatcher_end_when_they_are_told_to(train):
+    with contextlib.ExitStack() as stack:
+        cluster = Cluster(stack)
+        workers = cluster.workers(2)
+        iterator = iter(stream(train, service=cluster.address))
+        next(iterator)
+        for worker, number in zip(workers, (signal.SIGTERM, signal.SIGINT), strict=True):
+            assert worker.end(number) == 0
+        del iterator
+        assert cluster.dispatcher.end() == 0
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:5050", "grpc://5050", "grpc://host:port", "http://a:1"]
+)
+def test_what_is_no_address_of_a_service_is_refused(train, address):
+    with pytest.raises(InvalidArgumentError, match=rf"{address}.*grpc://HOST:PORT"):
+        train.stream(service=address)
+
+
+def test_a_service_that_nobody_runs_is_an_error_at_once(train, monkeypatch):
+    monkeypatch.setattr("tfstream.service._PATIENCE_SECONDS", 0.1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(ServiceError, match=rf"nobody listens at grpc://127.0.0.1:{port}"):
+            train.stream(service=f"grpc://127.0.0.1:{port}")
+
+
+def test_a_worker_with_a_bad_argument_says_so(cluster, tmp_path):
+    (tmp_path / "file").touch()
+    port = cluster.address.rpartition(":")[2]
+    for arguments, status, message in (
+        (("worker", "--dispatcher", "localhost"), 2, "grpc://HOST:PORT"),
+        (("worker", "--dispatcher", cluster.address, "--cache-limit", "1GB"), 2, "--cache-dir"),
+        (("worker", "--dispatcher", cluster.address, "--cache-dir", tmp_path / "file"), 1, "file"),
+        (("dispatcher", "--port", port), 1, f"cannot listen on port {port}"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "tfstream.cli.app", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == status, done.stderr
+        assert message in done.stderr.splitlines()[-1]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -94,7 +96,11 @@ def work(
     server = _start(lambda: lib.WorkerServer(config), port)
     ready(f"{name}:{_port(server)}")
     told.wait()
-    server.stop()
+    fetcher().close()
+    sys.stdout.flush()
+    # Stopping the server, which its destructor does as well, holds Python's lock and waits for
+    # ops that want it.
+    os._exit(0)
 
 
 def _told() -> threading.Event:
@@ -114,8 +120,11 @@ def _start(server: Callable[[], Any], port: int) -> Any:
     import tensorflow as tf
 
     try:
+        with socket.socket() as probe:  # TensorFlow's servers would share a port without a word
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("", port))
         return server()
-    except (tf.errors.OpError, RuntimeError) as error:
+    except (OSError, RuntimeError, tf.errors.OpError) as error:
         raise ServiceError(
             f"cannot listen on port {port}: {error}. Choose a free port, or 0 for any"
         ) from error

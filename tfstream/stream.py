@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Elements", "RemoteRecords", "StreamDataset", "build"]
 
 # Of a service: enough for a worker of many cores. How many run at once, its threads decide.
-_SERVED_CALLS = 128
+_SERVED_CALLS = 64
 
 LABELS = (None, "index", "one_hot", "multi_hot")
 
