@@ -358,8 +358,10 @@ class PackedDataset:
                 once, by any of them, and holds what it holds without the service; only the order
                 in which the batches come changes. (With "skip", batches after a corrupt record
                 hold other samples, none twice, and each worker may end with a smaller one.) A
-                dataset on local disk must lie under the same path on the workers. A batch that
-                was with a worker that died is an error at the end of the epoch.
+                dataset on local disk must lie under the same path on the workers. Where a worker
+                died, the stream waits until one listens on its port again; batches that were with
+                it are an error at the end of the epoch, except with "skip", where they are just
+                missing. What workers read is not in `stats()`.
 
         Raises:
             InvalidArgumentError: An argument is out of its range.
