@@ -27,7 +27,7 @@ KINDS = ("reset", "lost", "truncate", "break", "stall", "silence", "503", "429",
 SILENCE_SECONDS = 0.3  # of a stall, before the connection ends
 PROBABILITY = 0.5
 SHARDS = "tfrecord.*alt=media"
-BURST = 50  # answers in a row which are 503, with Retry-After
+BURST_SHARE = 200  # one in so many faults is of a burst: 503 in a row, with Retry-After
 
 
 class Proxy:
@@ -106,7 +106,7 @@ def compare(
                 },
                 script={
                     "fault": "503",
-                    "count": min(BURST, left),
+                    "count": min(-(-faults // BURST_SHARE), left),
                     "match": SHARDS,
                     "retry_after": 1,
                 },
