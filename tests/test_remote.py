@@ -195,6 +195,7 @@ def corrupted(bucket, packed):
     return bucket.uri, name, int(offset), key
 
 
+@pytest.mark.kernel  # the stand-in's errors have TensorFlow's code for unknown ones
 def test_a_record_that_is_bad_in_the_storage_is_named(corrupted, tmp_path):
     uri, name, offset, key = corrupted
     data = tfstream.open(uri, cache_dir=tmp_path)
@@ -213,6 +214,7 @@ def test_a_record_that_is_bad_in_the_storage_is_skipped_alone(corrupted, expecte
     assert f"skipped a corrupt record '{key}'" in capfd.readouterr().err
 
 
+@pytest.mark.kernel  # the stand-in's errors have TensorFlow's code for unknown ones
 def test_an_object_overwritten_under_a_running_stream_is_named_with_both_generations(uri, bucket):
     data = tfstream.open(uri)
     ds = stream(data)
@@ -226,6 +228,7 @@ def test_an_object_overwritten_under_a_running_stream_is_named_with_both_generat
     assert len(samples(stream(tfstream.open(uri)))) == 60  # what the message advises
 
 
+@pytest.mark.kernel  # the stand-in's errors have TensorFlow's code for unknown ones
 def test_a_shard_of_another_size_than_the_manifest_says_is_refused(uri, bucket):
     name = next(name for name in bucket.names() if name.endswith("00000.tfrecord"))
     bucket.put(name, bucket.get(name)[:-100])
@@ -233,6 +236,7 @@ def test_a_shard_of_another_size_than_the_manifest_says_is_refused(uri, bucket):
         samples(stream(tfstream.open(uri)))
 
 
+@pytest.mark.kernel  # the stand-in's errors have TensorFlow's code for unknown ones
 def test_a_shard_that_is_gone_is_named(uri, bucket):
     name = next(name for name in bucket.names() if name.endswith("00000.tfrecord"))
     bucket.delete(name)
@@ -248,6 +252,7 @@ def test_a_running_stream_goes_on_when_the_manifest_is_deleted(uri, bucket, expe
         tfstream.open(uri)
 
 
+@pytest.mark.kernel  # the stand-in's errors have TensorFlow's code for unknown ones
 def test_a_right_that_is_taken_away_is_one_error_that_names_the_role(uri, bucket):
     ds = stream(tfstream.open(uri))
     bucket.proxy.script("403", count=10_000)

@@ -6,6 +6,7 @@ import atexit
 import collections
 import dataclasses
 import functools
+import sys
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Fetcher", "fetcher"]
 
 _KEPT_SOURCES = 16
+_LAST_SECONDS = 5.0
 _ENDING = "tfstream: the process is ending"
 
 
@@ -169,9 +171,12 @@ class Fetcher:
                     counters.add(repaired=1)
                 except CorruptRecordError:
                     counters.add(corrupt=1)
+                    path, index_name, offset = window.describe(place)
+                    key = source.key_of(index_name, offset)
                     if not skip_corrupt:  # once more, to name the record by its key as well
-                        _, index_name, offset = window.describe(place)
-                        _unframe(window, place, source.key_of(index_name, offset))
+                        _unframe(window, place, key)
+                    what = f"corrupt record {key!r} in {path} at byte {offset}"
+                    print(f"tfstream: skipped a {what}", file=sys.stderr)
         return payloads
 
     def begin(
@@ -219,6 +224,7 @@ class Fetcher:
             downloads.close()
         for ticket in waiting:
             kernel.end(ticket, UNAVAILABLE, _ENDING)
+        self._writer.flush(_LAST_SECONDS)  # what was fetched is fetched for other processes too
 
 
 @functools.lru_cache(maxsize=1)

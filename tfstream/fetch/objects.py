@@ -28,6 +28,8 @@ _PATIENCE_SECONDS = 15.0
 _FIRST_PAUSE_SECONDS = 0.002
 _LONGEST_PAUSE_SECONDS = 0.05
 _UNWRITTEN_BYTES = 128 << 20
+# A piece that waited so long for the disk says that the disk is not worth waiting for.
+_DISK_PATIENCE_SECONDS = 5.0
 
 
 @dataclasses.dataclass(eq=False)
@@ -63,39 +65,50 @@ class Piece:
 class Writer:
     """Writes what was fetched into the page cache, beside the stream and not in its way.
 
-    Where the disk cannot keep up, pieces are left out of the cache rather than waited for.
+    Where it falls behind, whoever brings more writes that himself; where the disk
+    hangs, pieces are left out of the cache rather than waited for.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._queue: deque[tuple[RemoteObject, Flight]] = deque()
+        self._queue: deque[tuple[float, RemoteObject, Flight]] = deque()
         self._bytes = 0
+        self._begun = 0.0  # when the piece was taken that is being written
         self._started = False
 
     def put(self, target: RemoteObject, flight: Flight) -> bool:
-        """Takes a flight that has arrived; False where too much is waiting already."""
+        """Takes a flight that has arrived, and may write it; False where the disk hangs."""
+        now = time.monotonic()
         with self._changed:
-            if self._bytes > _UNWRITTEN_BYTES:
+            behind = self._bytes > _UNWRITTEN_BYTES
+            if behind and now - self._begun > _DISK_PATIENCE_SECONDS:
                 return False
-            self._bytes += flight.end - flight.begin
-            self._queue.append((target, flight))
-            if not self._started:
-                self._started = True
-                threading.Thread(target=self._run, name="tfstream-cache", daemon=True).start()
-            self._changed.notify_all()
-            return True
+            if not behind:
+                self._bytes += flight.end - flight.begin
+                self._queue.append((now, target, flight))
+                if not self._started:
+                    self._started = True
+                    threading.Thread(target=self._run, name="tfstream-cache", daemon=True).start()
+                self._changed.notify_all()
+                return True
+        target.keep(flight)
+        return True
 
-    def flush(self) -> None:
-        """Waits until everything that was taken has been written."""
+    def flush(self, seconds: float | None = None) -> None:
+        """Waits until everything that was taken has been written.
+
+        Args:
+            seconds: No longer than that; None: as long as it takes.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._bytes == 0)
+            self._changed.wait_for(lambda: self._bytes == 0, seconds)
 
     def _run(self) -> None:
         while True:
             with self._changed:
                 while not self._queue:
                     self._changed.wait()
-                target, flight = self._queue.popleft()
+                self._begun, target, flight = self._queue.popleft()
             try:
                 target.keep(flight)
             finally:

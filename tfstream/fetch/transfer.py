@@ -11,10 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
-import numpy as np
-
 from tfstream.errors import StorageError, TransientError
 from tfstream.fetch import policy
+from tfstream.fetch.buffers import Buffers
 from tfstream.fetch.counters import Counters
 from tfstream.fetch.policy import Policy, Progress
 from tfstream.storage.directory import Attempt, Directory, ObjectInfo
@@ -57,6 +56,9 @@ class Request:
             seconds=now - self._began,
             idle=now - self._seen_at,
         )
+
+
+_BUFFERS = Buffers()  # of all transfers of the process
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +121,7 @@ class Transfer:
             request = self.request = Request(have, length - have)
             try:
                 if not self._buffer:
-                    self._buffer = _new_buffer(length)
+                    self._buffer = _BUFFERS.lend(length)
                 self._send(request, self._buffer, retries=tries > 1)
             except TransientError as error:
                 fault, retry_after = str(error).rstrip("."), error.retry_after
@@ -172,7 +174,7 @@ class Transfer:
             return
         first = self._buffer
         try:
-            buffer = _new_buffer(self._what.length)
+            buffer = _BUFFERS.lend(self._what.length)
             self._send(Request(start, self._what.length - start), buffer, hedges=1)
         except Exception:
             return  # the other one will say what is wrong, if it meets that too
@@ -258,8 +260,3 @@ def settle(future: Future[Any], result: object = None, error: BaseException | No
 def _bare(error: BaseException) -> BaseException:
     """An error whose traceback does not keep a range's bytes; that of a bug is worth more."""
     return error.with_traceback(None) if isinstance(error, StorageError) else error
-
-
-def _new_buffer(length: int) -> memoryview:
-    """Bytes that nobody has set: they are about to be written, all of them."""
-    return np.empty(length, np.uint8).data
