@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -298,7 +299,7 @@ def test_records_are_brought_into_the_cache_ahead_of_time(uri, expected, bucket,
         small.prefetch()
 
 
-def test_a_process_ends_while_an_op_waits_for_bytes(uri, bucket):
+def test_a_process_ends_while_an_op_waits_for_bytes(uri, bucket, tmp_path):
     program = f"""
         import tfstream, tensorflow as tf, threading, time
         ds = tfstream.open({uri!r}).stream(image=tfstream.RAW, label=None, elements="dict")
@@ -308,7 +309,11 @@ def test_a_process_ends_while_an_op_waits_for_bytes(uri, bucket):
     bucket.proxy.stall_seconds = 60
     bucket.proxy.script("stall", count=10_000, match=r"tfrecord.*alt=media")
     begun = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], timeout=50)
+    # Elsewhere: the tree's own package may have no kernel.
+    environment = {**os.environ, "PYTHONPATH": str(Path(tfstream.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], cwd=tmp_path, env=environment, timeout=50
+    )
     assert done.returncode == 0
     assert time.monotonic() - begun < 40
 

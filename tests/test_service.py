@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import pathlib
 import shutil
 import signal
@@ -30,6 +31,8 @@ class Process:
     def __init__(self, *arguments):
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tfstream.cli.app", *map(str, arguments)],
+            cwd=pathlib.Path("/"),  # the tree's own package may have no kernel
+            env={**os.environ, "PYTHONPATH": str(pathlib.Path(tfstream.__file__).parents[1])},
             stdout=subprocess.PIPE,
             text=True,
         )

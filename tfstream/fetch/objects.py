@@ -187,8 +187,12 @@ class RemoteObject:
             some more of it.
         """
         with self._lock:
+            # What was found bad may be on its way into the cache: it is looked at again after that.
+            spoiled = [(each.begin, each.end) for each in self._flights if each.spoiled]
+            left = subtract(coalesce(ranges, gap=0), spoiled) if wait else ranges
+            elsewhere = wait and left != coalesce(ranges, gap=0)
             absent = coalesce(
-                [part for begin, end in ranges for part in self.missing(begin, end)], gap=0
+                [part for begin, end in left for part in self.missing(begin, end)], gap=0
             )
             absent = subtract(absent, have)
             flights = [
@@ -197,7 +201,6 @@ class RemoteObject:
                 if not flight.spoiled
                 and any(flight.begin < end and begin < flight.end for begin, end in absent)
             ]
-            elsewhere = False
             fresh = subtract(absent, [(flight.begin, flight.end) for flight in flights])
             for begin, end in cut(fresh, largest=_LARGEST_REQUEST):
                 claim = None
@@ -238,6 +241,9 @@ class RemoteObject:
                 with self._cached.use():
                     if not self._cached.store(flight.begin, flight.future.result()):
                         flight.counters.add(uncached=1)
+                    with self._lock:
+                        if flight.spoiled:  # meanwhile
+                            self._cached.forget(flight.begin, flight.end)
         finally:
             self._land(flight)
 
