@@ -25,14 +25,20 @@ pytestmark = pytest.mark.kernel
 SPEC = tfstream.ImageSpec(size=(20, 24), mode="random_crop", flip=True)
 
 
+# The verbs run elsewhere: the tree's own package may have no kernel.
+ELSEWHERE = {
+    "cwd": pathlib.Path("/"),
+    "env": {**os.environ, "PYTHONPATH": str(pathlib.Path(tfstream.__file__).parents[1])},
+}
+
+
 class Process:
     """A verb of the command line that runs until it is told to end."""
 
     def __init__(self, *arguments):
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tfstream.cli.app", *map(str, arguments)],
-            cwd=pathlib.Path("/"),  # the tree's own package may have no kernel
-            env={**os.environ, "PYTHONPATH": str(pathlib.Path(tfstream.__file__).parents[1])},
+            **ELSEWHERE,
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -305,6 +311,7 @@ def test_a_worker_with_a_bad_argument_says_so(cluster, tmp_path):
     ):
         done = subprocess.run(
             [sys.executable, "-m", "tfstream.cli.app", *map(str, arguments)],
+            **ELSEWHERE,
             capture_output=True,
             text=True,
             timeout=60,
