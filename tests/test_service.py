@@ -25,11 +25,10 @@ pytestmark = pytest.mark.kernel
 SPEC = tfstream.ImageSpec(size=(20, 24), mode="random_crop", flip=True)
 
 
-# The verbs run elsewhere: the tree's own package may have no kernel.
-ELSEWHERE = {
-    "cwd": pathlib.Path("/"),
-    "env": {**os.environ, "PYTHONPATH": str(pathlib.Path(tfstream.__file__).parents[1])},
-}
+def elsewhere():
+    """How a verb is run away from the tree, whose own package may have no kernel."""
+    package = str(pathlib.Path(tfstream.__file__).parents[1])
+    return {"cwd": pathlib.Path("/"), "env": {**os.environ, "PYTHONPATH": package}}
 
 
 class Process:
@@ -38,7 +37,7 @@ class Process:
     def __init__(self, *arguments):
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tfstream.cli.app", *map(str, arguments)],
-            **ELSEWHERE,
+            **elsewhere(),
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -311,7 +310,7 @@ def test_a_worker_with_a_bad_argument_says_so(cluster, tmp_path):
     ):
         done = subprocess.run(
             [sys.executable, "-m", "tfstream.cli.app", *map(str, arguments)],
-            **ELSEWHERE,
+            **elsewhere(),
             capture_output=True,
             text=True,
             timeout=60,
