@@ -6,7 +6,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Manifest(_message.Message):
-    __slots__ = ("format_version", "version", "commit", "tfstream_version", "splits", "labels", "schema", "pack")
+    __slots__ = ("format_version", "version", "commit", "tfstream_version", "splits", "labels", "schema", "pack", "change")
     FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     COMMIT_FIELD_NUMBER: _ClassVar[int]
@@ -15,6 +15,7 @@ class Manifest(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
     PACK_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
     format_version: int
     version: int
     commit: str
@@ -23,7 +24,22 @@ class Manifest(_message.Message):
     labels: LabelMap
     schema: Schema
     pack: PackParameters
-    def __init__(self, format_version: _Optional[int] = ..., version: _Optional[int] = ..., commit: _Optional[str] = ..., tfstream_version: _Optional[str] = ..., splits: _Optional[_Iterable[_Union[Split, _Mapping]]] = ..., labels: _Optional[_Union[LabelMap, _Mapping]] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., pack: _Optional[_Union[PackParameters, _Mapping]] = ...) -> None: ...
+    change: Change
+    def __init__(self, format_version: _Optional[int] = ..., version: _Optional[int] = ..., commit: _Optional[str] = ..., tfstream_version: _Optional[str] = ..., splits: _Optional[_Iterable[_Union[Split, _Mapping]]] = ..., labels: _Optional[_Union[LabelMap, _Mapping]] = ..., schema: _Optional[_Union[Schema, _Mapping]] = ..., pack: _Optional[_Union[PackParameters, _Mapping]] = ..., change: _Optional[_Union[Change, _Mapping]] = ...) -> None: ...
+
+class Change(_message.Message):
+    __slots__ = ("message", "author", "time", "parent", "operation")
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    message: str
+    author: str
+    time: str
+    parent: int
+    operation: str
+    def __init__(self, message: _Optional[str] = ..., author: _Optional[str] = ..., time: _Optional[str] = ..., parent: _Optional[int] = ..., operation: _Optional[str] = ...) -> None: ...
 
 class Split(_message.Message):
     __slots__ = ("name", "shards", "statistics")
@@ -36,16 +52,18 @@ class Split(_message.Message):
     def __init__(self, name: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[Shard, _Mapping]]] = ..., statistics: _Optional[_Union[Statistics, _Mapping]] = ...) -> None: ...
 
 class Shard(_message.Message):
-    __slots__ = ("path", "index_path", "records", "bytes")
+    __slots__ = ("path", "index_path", "records", "bytes", "relabelled")
     PATH_FIELD_NUMBER: _ClassVar[int]
     INDEX_PATH_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
+    RELABELLED_FIELD_NUMBER: _ClassVar[int]
     path: str
     index_path: str
     records: int
     bytes: int
-    def __init__(self, path: _Optional[str] = ..., index_path: _Optional[str] = ..., records: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
+    relabelled: bool
+    def __init__(self, path: _Optional[str] = ..., index_path: _Optional[str] = ..., records: _Optional[int] = ..., bytes: _Optional[int] = ..., relabelled: bool = ...) -> None: ...
 
 class Statistics(_message.Message):
     __slots__ = ("records", "image_bytes", "objects", "background", "label_objects", "label_records", "formats", "rotated", "width", "height", "boxes")
