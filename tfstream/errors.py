@@ -18,6 +18,7 @@ __all__ = [
     "ObjectExistsError",
     "ObjectNotFoundError",
     "PackError",
+    "QueryError",
     "ServiceError",
     "StorageError",
     "TfstreamError",
@@ -35,6 +36,23 @@ class TfstreamError(Exception):
 
 class InvalidArgumentError(TfstreamError, ValueError):
     """An argument, a flag or a name is not one that can be used."""
+
+
+class QueryError(InvalidArgumentError):
+    """A query is not one that can be read, or does not fit the dataset.
+
+    Attributes:
+        text: The query.
+        column: Where in it the mistake is, from 1.
+    """
+
+    def __init__(self, message: str, text: str = "", column: int = 1) -> None:
+        super().__init__(message)
+        self.text = text
+        self.column = column
+
+    def __reduce__(self) -> tuple[type[QueryError], tuple[str, str, int]]:
+        return type(self), (str(self), self.text, self.column)
 
 
 class DatasetNotFoundError(TfstreamError, FileNotFoundError):
