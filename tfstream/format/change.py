@@ -10,7 +10,7 @@ import socket
 from tfstream.errors import InvalidArgumentError
 from tfstream.v1 import manifest_pb2
 
-__all__ = ["OPERATIONS", "change"]
+__all__ = ["OPERATIONS", "change", "signature"]
 
 OPERATIONS = ("pack", "append", "remove", "relabel", "rollback")
 
@@ -41,16 +41,28 @@ def change(
     """
     if operation not in OPERATIONS:
         raise ValueError(f"operation={operation!r} is not one of {OPERATIONS}")
-    who = author if author is not None else os.environ.get("TFSTREAM_AUTHOR") or _user()
-    for name, text in (("message", message), ("author", who)):
-        _require_text(name, text)
+    _require_text("message", message)
+    who, when = signature(author)
     return manifest_pb2.Change(
-        message=message,
-        author=who,
-        time=_now().strftime(_TIME),
-        parent=parent,
-        operation=operation,
+        message=message, author=who, time=when, parent=parent, operation=operation
     )
+
+
+def signature(author: str | None = None) -> tuple[str, str]:
+    """Who does something, and when, as a dataset's files say it.
+
+    >>> signature("ann")
+    ('ann', '...-...-...T...:...:...Z')
+
+    Args:
+        author: Who; None: $TFSTREAM_AUTHOR, or the user's name and the host's.
+
+    Raises:
+        InvalidArgumentError: As of `change`.
+    """
+    who = author if author is not None else os.environ.get("TFSTREAM_AUTHOR") or _user()
+    _require_text("author", who)
+    return who, _now().strftime(_TIME)
 
 
 def _now() -> datetime.datetime:
