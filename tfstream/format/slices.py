@@ -1,0 +1,261 @@
+"""Saved slices: the numbers of selected records under a name, a Parquet file that never changes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfstream import errors
+from tfstream.format import change
+from tfstream.format.names import is_name, nearest, require_name
+from tfstream.storage.directory import Directory
+from tfstream.storage.reader import open_object
+from tfstream.storage.uri import as_directory
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+__all__ = ["SavedSlice", "load", "name_of", "names", "save", "versions"]
+
+# Of this file's layout; a reader refuses newer ones.
+_FORMAT_VERSION = 1
+_DIRECTORY = "slices"
+_SUFFIX = ".parquet"
+_ABOUT = b"tfstream"  # in the file's own metadata
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SavedSlice:
+    """Records of one version, selected and in order.
+
+    Attributes:
+        name: Of the slice.
+        version: That the records are of.
+        commit: That version's.
+        query: The texts that selected them, first to last; they are told, not used.
+        records: int64 [n], numbers of records over all splits of the version.
+        parts: Places in `records`, int64 and ascending, by the name of a split that a query
+            made; None: the records are of the splits that they are stored in.
+        created: When, RFC 3339 in UTC; `save` sets it.
+        author: Who; "": whom `save` finds in the environment.
+    """
+
+    name: str
+    version: int
+    commit: str
+    query: tuple[str, ...]
+    records: npt.NDArray[np.int64]
+    parts: Mapping[str, npt.NDArray[np.int64]] | None = None
+    created: str = ""
+    author: str = ""
+
+
+def name_of(name: str) -> str:
+    """The name of a slice's file within its dataset.
+
+    >>> name_of("night")
+    'slices/night.parquet'
+    """
+    return f"{_DIRECTORY}/{name}{_SUFFIX}"
+
+
+def names(root: Directory | str | os.PathLike[str]) -> list[str]:
+    """The names of a dataset's saved slices, sorted.
+
+    Raises:
+        StorageError: The directory cannot be read.
+    """
+    prefix = f"{_DIRECTORY}/"
+    found = (info.name[len(prefix) :] for info in as_directory(root).list(prefix))
+    stems = (name.removesuffix(_SUFFIX) for name in found if name.endswith(_SUFFIX))
+    return sorted(filter(is_name, stems))
+
+
+def save(root: Directory | str | os.PathLike[str], made: SavedSlice) -> str:
+    """Writes a slice, unless there is one of its name.
+
+    Args:
+        root: The dataset's directory.
+        made: The slice.
+
+    Returns:
+        Its path or URI.
+
+    Raises:
+        InvalidArgumentError: The name is none, or the numbers are not those of records.
+        DatasetExistsError: There is a slice of that name; it is left as it was.
+        StorageError: It cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    require_name(made.name, "slice")
+    directory = as_directory(root)
+    place = directory.locate(name_of(made.name))
+    author, created = change.signature(made.author or None)
+    about = {
+        "format_version": _FORMAT_VERSION,
+        "name": made.name,
+        "version": made.version,
+        "commit": made.commit,
+        "query": list(made.query),
+        "created": created,
+        "author": author,
+    }
+    if made.parts is not None:
+        about["splits"] = list(made.parts)
+    columns: dict[str, pa.Array] = {"record": pa.array(_numbers(made.records), pa.int64())}
+    if made.parts is not None:
+        columns["split"] = _split_column(made.parts, len(made.records))
+    table = pa.table(columns).replace_schema_metadata({_ABOUT: json.dumps(about)})
+    with tempfile.TemporaryDirectory(prefix="tfstream-slice-") as temporary:
+        path = Path(temporary, "slice.parquet")
+        pq.write_table(table, path, compression="zstd", use_dictionary=["split"])
+        try:
+            directory.upload(name_of(made.name), path)
+        except errors.ObjectExistsError as error:
+            raise errors.DatasetExistsError(
+                f"{place} exists already: a saved slice is never changed. Save this one under "
+                f"another name than {made.name!r}."
+            ) from error
+    return place
+
+
+def _numbers(records: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    if records.ndim != 1 or records.dtype != np.int64 or (records.size and records.min() < 0):
+        raise errors.InvalidArgumentError(
+            "A slice's records must be their numbers, a vector of int64 from 0 on: got "
+            f"{records.dtype} of shape {records.shape}."
+        )
+    return records
+
+
+def _split_column(parts: Mapping[str, npt.NDArray[np.int64]], count: int) -> pa.Array:
+    """The parts' names, a row a record; null for those in no part."""
+    import pyarrow as pa
+
+    codes = np.full(count, -1, np.int32)
+    for code, places in enumerate(parts.values()):
+        codes[places] = code
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes, mask=codes < 0), pa.array(list(parts), pa.string())
+    )
+
+
+def load(root: Directory | str | os.PathLike[str], name: str) -> SavedSlice:
+    """Reads a slice.
+
+    Args:
+        root: The dataset's directory.
+        name: Of the slice.
+
+    Raises:
+        InvalidArgumentError: The name is none.
+        DatasetNotFoundError: There is no such slice; says which there are.
+        CorruptRecordError: The file is damaged, or of a newer tfstream.
+        StorageError: It cannot be read.
+    """
+    require_name(name, "slice")
+    directory = as_directory(root)
+    try:
+        with _opened(directory, name) as file:
+            about = _about(file)
+            return _of_table(name, about, file.read())
+    except errors.BucketNotFoundError:
+        raise
+    except errors.ObjectNotFoundError as error:
+        raise errors.DatasetNotFoundError(
+            f"The dataset at {directory} has no slice {name!r}. "
+            f"{nearest(name, names(directory), 'slices')}"
+        ) from error
+
+
+def versions(root: Directory | str | os.PathLike[str]) -> dict[str, int]:
+    """Which version each saved slice is of, by its name; the records are not read.
+
+    Raises:
+        CorruptRecordError: A file is damaged, or of a newer tfstream.
+        StorageError: One cannot be read.
+    """
+    directory = as_directory(root)
+    found = {}
+    for name in names(directory):
+        with _opened(directory, name) as file:
+            found[name] = _about(file)["version"]
+    return found
+
+
+@contextlib.contextmanager
+def _opened(directory: Directory, name: str) -> Iterator[pq.ParquetFile]:
+    """Opens a slice; what goes wrong in the body is told as what is wrong with the file."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    place = directory.locate(name_of(name))
+    source: IO[bytes] = open_object(directory, directory.stat(name_of(name)))
+    with source:
+        try:
+            with pq.ParquetFile(source) as file:
+                yield file
+        except errors.TfstreamError:
+            raise
+        except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+            raise errors.CorruptRecordError(
+                f"The slice {place} cannot be read: {error}. Save it again under another name."
+            ) from error
+
+
+def _about(file: pq.ParquetFile) -> dict[str, Any]:
+    """What the file says of itself."""
+    about = json.loads((file.schema_arrow.metadata or {}).get(_ABOUT, b"null"))
+    if not isinstance(about, dict) or not isinstance(about.get("format_version"), int):
+        raise ValueError("it does not say that it is a slice")
+    if about["format_version"] > _FORMAT_VERSION:
+        raise ValueError(
+            f"it has format version {about['format_version']}, and this tfstream reads up to "
+            f"{_FORMAT_VERSION}: upgrade tfstream"
+        )
+    if not isinstance(about["version"], int) or not isinstance(about["query"], list):
+        raise ValueError("what it says of itself is not of the right types")
+    return about
+
+
+def _of_table(name: str, about: dict[str, Any], table: pa.Table) -> SavedSlice:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = table["record"]
+    if column.type != pa.int64() or column.null_count:
+        raise ValueError(f"its records are {column.type} with {column.null_count} nulls")
+    records = column.to_numpy()
+    if records.size and records.min() < 0:
+        raise ValueError(f"it names a record {records.min()}")
+    parts = None
+    if "splits" in about:
+        splits = [str(split) for split in about["splits"]]
+        told = table["split"].cast(pa.string())
+        found = pc.index_in(told, value_set=pa.array(splits, pa.string()))
+        if found.null_count != told.null_count:
+            raise ValueError("it has records of a split that it does not name")
+        codes = found.fill_null(-1).to_numpy()
+        parts = {split: np.flatnonzero(codes == code) for code, split in enumerate(splits)}
+    return SavedSlice(
+        name=name,
+        version=about["version"],
+        commit=str(about["commit"]),
+        query=tuple(map(str, about["query"])),
+        records=records,
+        parts=parts,
+        created=str(about.get("created", "")),
+        author=str(about.get("author", "")),
+    )
