@@ -57,6 +57,7 @@ class MemoryDirectory(Directory):
         reads: All reads of ranges so far, in the order in which they began.
         running: Reads under way; `most` is the highest number there ever was.
         cut: Stalled reads that were cut short.
+        modified: When objects were made, in seconds since 1970; of those not named, 0.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class MemoryDirectory(Directory):
         """
         self.uri = "memory://bucket"
         self.objects = dict(objects)
+        self.modified: dict[str, float] = {}
         self.reads: list[Read] = []
         self.running = self.most = self.cut = 0
         self._script = script
@@ -84,7 +86,7 @@ class MemoryDirectory(Directory):
         if name not in self.objects:
             raise ObjectNotFoundError(f"{self.locate(name)} does not exist.")
         data = self.objects[name]
-        return ObjectInfo(name, len(data), f"{hash(data):x}")
+        return ObjectInfo(name, len(data), f"{hash(data):x}", modified=self.modified.get(name, 0.0))
 
     def read(self, name: str, *, generation: str | None = None) -> bytes:
         if generation not in (None, self.stat(name).generation):

@@ -49,6 +49,9 @@ def test_what_was_made_is_listed_and_read(directory: GcsDirectory, bucket: Bucke
     assert (made.name, made.size, made.crc32c) == ("a/b.json", 10, 0x280C069E)
     assert [info.name for info in directory.list()] == ["a/b.json", "c"]
     assert list(directory.list("a/")) == [made]
+    for info in (made, directory.stat("a/b.json"), *directory.list("a/")):
+        assert info.modified is not None
+        assert abs(info.modified - time.time()) < 600
     assert directory.stat("a/b.json") == made
     assert directory.read("a/b.json") == b"0123456789"
     assert directory.read("a/b.json", generation=made.generation) == b"0123456789"

@@ -36,12 +36,15 @@ class ObjectInfo:
         size: Bytes.
         generation: Changes whenever the object is overwritten.
         crc32c: Of its bytes; None where the storage does not say.
+        modified: When it got those bytes, in seconds since 1970; None where the storage does
+            not say. Two infos that differ in nothing else are equal.
     """
 
     name: str
     size: int
     generation: str
     crc32c: int | None = None
+    modified: float | None = dataclasses.field(default=None, compare=False)
 
 
 class Attempt:

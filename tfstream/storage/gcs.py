@@ -27,7 +27,7 @@ __all__ = ["STALL_SECONDS", "GcsDirectory"]
 
 STALL_SECONDS = 10.0  # without a byte, after which a range's request has failed
 _PAGE = 1000  # objects a request lists
-_FIELDS = "items(name,size,generation,crc32c),nextPageToken"
+_FIELDS = "items(name,size,generation,crc32c,timeCreated),nextPageToken"
 _PIECE = 1 << 20  # bytes
 # Of trying in vain where no request has succeeded yet: the machine is offline, perhaps.
 _FIRST_PATIENCE_SECONDS = 30.0
@@ -341,7 +341,9 @@ class GcsDirectory(Directory):
     def _info(self, blob: storage.Blob) -> ObjectInfo:
         crc = None if blob.crc32c is None else int.from_bytes(base64.b64decode(blob.crc32c), "big")
         name = blob.name[len(self._prefix) + 1 :] if self._prefix else blob.name
-        return ObjectInfo(name, int(blob.size or 0), str(blob.generation), crc)
+        made = blob.time_created
+        modified = None if made is None else made.timestamp()
+        return ObjectInfo(name, int(blob.size or 0), str(blob.generation), crc, modified)
 
     def _once(self, request: gcs_errors.Request, call: Callable[[], Result]) -> Result:
         try:

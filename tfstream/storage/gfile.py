@@ -66,7 +66,9 @@ class GfileDirectory(Directory):
         """See `Directory`."""
         with _faults(self.locate(name)):
             found = _gfile().stat(self.locate(name))
-        return ObjectInfo(name, found.length, f"{found.mtime_nsec:.0f}-{found.length}")
+        generation = f"{found.mtime_nsec:.0f}-{found.length}"
+        modified = found.mtime_nsec / 1e9 or None  # 0: the file system does not know
+        return ObjectInfo(name, found.length, generation, modified=modified)
 
     def read(self, name: str, *, generation: str | None = None) -> bytes:
         """See `Directory`."""

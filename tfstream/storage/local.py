@@ -268,7 +268,8 @@ class LocalDirectory(Directory):
 
 
 def _info(name: str, status: os.stat_result) -> ObjectInfo:
-    return ObjectInfo(name, status.st_size, f"{status.st_mtime_ns}-{status.st_ino}")
+    generation = f"{status.st_mtime_ns}-{status.st_ino}"
+    return ObjectInfo(name, status.st_size, generation, modified=status.st_mtime)
 
 
 def _require(found: ObjectInfo, generation: str, path: Path) -> None:
