@@ -100,6 +100,37 @@ def test_columns_come_alone_and_in_the_order_asked_for(tmp_path: Path) -> None:
         index.read(tmp_path / "a.parquet", ["nope"])
 
 
+def test_metadata_that_an_older_index_lacks_is_null(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    index.write(path, ROWS, {"iso": "float", "camera.id": "int"})
+    table = index.read(path, metadata=SCHEMA)
+    assert table.schema.equals(index.schema(SCHEMA))
+    assert table["iso"].to_pylist() == [100, None, 0.5]
+    assert table["night"].to_pylist() == [None] * 3
+    alone = index.read(path.read_bytes(), ["camera", "key"], metadata=SCHEMA)
+    assert alone.to_pydict() == {"camera": [None] * 3, "key": [row.key for row in ROWS]}
+    assert index.read(path, ["night"], metadata=SCHEMA).to_pydict() == {"night": [None] * 3}
+    for wanted, known in ((["night"], {"iso": "float"}), (["night"], None), (["nope"], SCHEMA)):
+        with pytest.raises(errors.CorruptRecordError, match=r"has no column 'n"):
+            index.read(path, wanted, metadata=known)
+
+
+def test_metadata_that_the_manifest_does_not_know_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    index.write(path, ROWS, SCHEMA)
+    table = index.read(path, metadata={"iso": "float"})
+    assert table.schema.equals(index.schema({"iso": "float"}))
+
+
+def test_part_of_an_index_is_an_index_too(tmp_path: Path) -> None:
+    index.write(tmp_path / "a.parquet", ROWS, SCHEMA)
+    part = index.read(tmp_path / "a.parquet").take([2, 0])
+    index.write_table(tmp_path / "b.parquet", part)
+    assert index.read(tmp_path / "b.parquet").equals(part)
+    index.write(tmp_path / "c.parquet", [ROWS[2], ROWS[0]], SCHEMA)
+    assert index.read(tmp_path / "c.parquet").to_pylist() == part.to_pylist()
+
+
 def test_other_readers_understand_an_index(tmp_path: Path) -> None:
     index.write(tmp_path / "a.parquet", ROWS, SCHEMA)
     dataset = pytest.importorskip("pyarrow.dataset")

@@ -224,8 +224,62 @@ def test_an_index_with_other_columns_is_told(tiny: Tiny) -> None:
         lambda t: t.set_column(1, "offset", pc.cast(t["offset"], pa.string())),
     )
     lines = _told(tiny.root)
-    assert "the index has no column 'number'" in lines[0]
-    assert "column 'offset' of the index is string, where int64 is expected" in lines[1]
+    # A column that none has any more is one that the index is older than, but for the records.
+    assert "it says number None (the record: 1)" in lines[1]
+    assert "column 'offset' of the index is string, where int64 is expected" in lines[4]
+
+
+def test_an_index_without_a_column_of_ours_is_told(tiny: Tiny) -> None:
+    _edit_index(tiny.index(), lambda t: t.drop_columns(["width"]))
+    assert "has no column 'width'" in _told(tiny.root)[0]
+
+
+def _edited(tiny: Tiny, change: Callable[[pa.Table], pa.Table], **fields: object) -> None:
+    """Commits a version 2 whose first shard has another index."""
+    table = change(index.read(tiny.index()))
+    made = manifest.load(tiny.root)
+    made.version = 2
+    shard = made.splits[0].shards[0]
+    shard.index_path = "shards/train-ab-00000-cd.parquet"
+    shard.records = table.num_rows
+    for name, value in fields.items():
+        setattr(shard, name, value)
+    index.write_table(tiny.root / shard.index_path, table)
+    rows = [*table.to_pylist(), *tiny.rows(1)]
+    sums = statistics.summarize(index.Row(**_plain(row)) for row in rows)
+    made.splits[0].statistics.CopyFrom(statistics.to_proto(sums))
+    manifest.commit(tiny.root, made)
+
+
+def test_a_version_may_do_without_records_of_a_shard(tiny: Tiny) -> None:
+    _edited(tiny, lambda t: t.take([0, 2]))
+    assert _told(tiny.root) == []
+    # Nor does it matter to it what becomes of the others.
+    _flip(tiny.shard(), tiny.rows()[1]["offset"] + 2)
+    _flip(tiny.shard(), tiny.rows()[3]["offset"] + 40)
+    assert _told(tiny.root) == []
+    assert len(verify(tiny.root, 1)) == 2
+    _flip(tiny.shard(), tiny.rows()[2]["offset"] + 40)
+    assert "(key 'train/2'): the record is corrupt" in _told(tiny.root)[0]
+
+
+def test_a_row_where_no_record_begins_is_told_of_part_of_a_shard_too(tiny: Tiny) -> None:
+    _edited(tiny, lambda t: _set(t.take([0, 2]), "offset", [0, 5]))
+    (line,) = _told(tiny.root)
+    assert "train-ab-00000-cd.parquet at byte 5 (key 'train/2')" in line
+    assert "lies where no record of the shard begins" in line
+
+
+def test_the_metadata_of_a_relabelled_shard_are_those_of_its_index(tiny: Tiny) -> None:
+    def change(table: pa.Table) -> pa.Table:
+        return _set(table, "number", [9, None, 9, 9]).drop_columns(["half"])
+
+    _edited(tiny, change, relabelled=True)
+    assert _told(tiny.root) == []
+    _edit_index(
+        tiny.root / "shards/train-ab-00000-cd.parquet", lambda t: _set(t, "bytes", [1, 2, 3, 4])
+    )
+    assert "it says bytes 1 (the record: 100)" in _told(tiny.root)[0]
 
 
 def test_an_index_with_holes_is_told(tiny: Tiny) -> None:

@@ -35,6 +35,7 @@ __all__ = [
     "schema_of",
     "source",
     "write",
+    "write_table",
 ]
 
 # What every index has; a column for each metadata name follows.
@@ -202,11 +203,25 @@ def write(
         StorageError: The file cannot be written.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     table = pa.Table.from_pylist(
         [cells(row, metadata_schema) for row in rows], schema=schema(metadata_schema)
     )
+    write_table(path, table)
+
+
+def write_table(path: str | os.PathLike[str], table: pa.Table) -> None:
+    """Writes what `read` gave, or rows and columns of it, whole or not at all.
+
+    Args:
+        path: Where it shall be.
+        table: With the columns of an index.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    import pyarrow.parquet as pq
+
     with local.write_atomically(path) as file:
         pq.write_table(table, file, compression="zstd", row_group_size=_ROW_GROUP)
 
@@ -264,6 +279,7 @@ def read(
     columns: Iterable[str] | None = None,
     *,
     name: str | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> pa.Table:
     """Reads an index.
 
@@ -271,6 +287,8 @@ def read(
         index: The Parquet file's path on local disk, or its bytes.
         columns: Those wanted, in that order; None: all.
         name: What messages call it; None: the path.
+        metadata: The metadata columns of the dataset, as the manifest has them. One that the
+            index lacks, being older, is filled with nulls. None: what the index has is all.
 
     Returns:
         An Arrow table, a row a record in the order of the shard.
@@ -280,14 +298,23 @@ def read(
         StorageError: It cannot be opened or read.
     """
     wanted = None if columns is None else list(columns)
-    with _open(index, wanted or (), name) as file:
-        table = file.read(columns=wanted)
-    # A name with a dot, "a.b", is read along with "a".
-    return table if wanted is None else table.select(wanted)
+    if wanted is None and metadata is not None:
+        wanted = list(schema(metadata).names)
+    with _open(index, _needed(wanted or (), metadata), name) as file:
+        if wanted is None:
+            return file.read()
+        names = file.schema_arrow.names
+        table = file.read(columns=[column for column in wanted if column in names])
+        rows = file.metadata.num_rows
+    # By name: one with a dot, "a.b", is read along with "a".
+    return _filled(table, wanted, metadata or {}, rows)
 
 
 def batches(
-    index: str | os.PathLike[str] | bytes, columns: Iterable[str], *, name: str | None = None
+    index: str | os.PathLike[str] | bytes,
+    columns: Iterable[str],
+    *,
+    name: str | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Reads an index a few rows at a time, so that memory does not grow with it.
 
@@ -303,6 +330,27 @@ def batches(
     wanted = list(columns)
     with _open(index, wanted, name) as file:
         yield from file.iter_batches(batch_size=_ROW_GROUP, columns=wanted, use_threads=False)
+
+
+def _needed(columns: Iterable[str], metadata: Mapping[str, str] | None) -> list[str]:
+    """The columns that an index must have."""
+    return [column for column in columns if column in COLUMNS or column not in (metadata or {})]
+
+
+def _filled(
+    table: pa.Table, columns: Sequence[str], metadata: Mapping[str, str], rows: int
+) -> pa.Table:
+    """The columns of a table, and nulls for those that it lacks."""
+    import pyarrow as pa
+
+    missing = {name: kind for name, kind in metadata.items() if name not in table.column_names}
+    types = schema(missing)
+    fields, arrays = [], []
+    for name in columns:
+        there = name in table.column_names
+        fields.append(table.schema.field(name) if there else types.field(name))
+        arrays.append(table[name] if there else pa.nulls(rows, types.field(name).type))
+    return pa.table(arrays, schema=pa.schema(fields))
 
 
 @contextlib.contextmanager

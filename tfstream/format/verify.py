@@ -33,7 +33,7 @@ def verify(
 
     Every CRC; each shard's size, records and offsets against its index and the
     manifest; each row of an index against its record; keys that occur twice; the
-    manifest's statistics.
+    manifest's statistics. Records that the version does without are passed over.
 
     Args:
         root: The dataset's directory; elsewhere than on local disk it is read in a stream.
@@ -63,6 +63,7 @@ def verify(
             records=shard.records,
             bytes=shard.bytes,
             metadata=dict(loaded.schema.metadata),
+            relabelled=shard.relabelled,
         )
         for split in loaded.splits
         for shard in split.shards
