@@ -1,0 +1,84 @@
+"""DuckDB with the doors locked: it answers from the files it was given, and reaches nothing else."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tfstream.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+__all__ = ["Database", "connect"]
+
+_BATCH = 1 << 17  # rows
+_MEMORY = "2GB"  # what a query may take before it sorts on disk; most take a tenth of it
+
+
+def connect(files: Sequence[str], spill: str) -> duckdb.DuckDBPyConnection:
+    """An empty database in memory, whose SQL can read the given files and nothing else.
+
+    Not another file, not the network, no extension, no variable of Python; and no
+    statement can lift this again.
+
+    Args:
+        files: What may be read.
+        spill: A directory for what does not fit memory while it is sorted.
+
+    Raises:
+        InvalidArgumentError: DuckDB is not installed.
+    """
+    try:
+        import duckdb
+    except ImportError as error:
+        raise InvalidArgumentError(
+            "queries are answered by DuckDB, which is not installed: pip install 'duckdb>=1.4'"
+        ) from error
+
+    connection = duckdb.connect(":memory:")
+    for setting, value in {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "python_enable_replacements": False,
+        "preserve_insertion_order": False,  # what has an order says so, and is sorted
+        "memory_limit": _MEMORY,
+        "temp_directory": spill,
+        "allowed_paths": list(files),
+        "enable_external_access": False,
+        "lock_configuration": True,
+    }.items():
+        connection.execute(f"SET {setting} = ?", [value])
+    return connection
+
+
+class Database:
+    """Runs SELECT statements over some files; from any number of threads at once."""
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self._spill = tempfile.TemporaryDirectory(prefix="tfstream-query-")
+        self._connection = connect(files, self._spill.name)
+
+    def fetch(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """All rows of the answer."""
+        return self._cursor(sql).execute(sql, parameters).fetchall()
+
+    def batches(self, sql: str, parameters: Sequence[Any]) -> Iterator[pa.RecordBatch]:
+        """The answer a few rows at a time, as it is found."""
+        cursor = self._cursor(sql)
+        if hasattr(cursor, "fetch_record_batch"):
+            yield from cursor.execute(sql, parameters).fetch_record_batch(_BATCH)
+        else:  # since DuckDB 2, which of `execute` would keep the whole answer
+            yield from cursor.sql(sql, params=parameters).to_arrow_reader(_BATCH)
+
+    def _cursor(self, sql: str) -> duckdb.DuckDBPyConnection:
+        """A cursor for this statement, which reads and does nothing else."""
+        import duckdb
+
+        cursor = self._connection.cursor()
+        kinds = [statement.type for statement in cursor.extract_statements(sql)]
+        if kinds != [duckdb.StatementType.SELECT]:
+            raise InvalidArgumentError(f"not one SELECT statement: {sql!r}")
+        return cursor
