@@ -6,10 +6,11 @@ import itertools
 import pickle
 import random
 
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfstream.format import statistics
+from tfstream.format import index, statistics
 from tfstream.format.index import Row
 from tfstream.v1.manifest_pb2 import Range, Statistics
 
@@ -74,3 +75,12 @@ def test_parts_merge_to_the_whole_in_any_order(
 def test_no_records_make_empty_statistics() -> None:
     empty = Statistics(width=Range(), height=Range(), boxes=Range())
     assert statistics.to_proto(statistics.merge([])) == empty
+
+
+@given(st.lists(_rows(), max_size=20), st.integers(0, 20))
+def test_rows_of_a_table_have_the_sums_of_the_rows(rows: list[Row], begin: int) -> None:
+    cells = [index.cells(row, {}) for row in rows]
+    table = pa.Table.from_pylist(cells, schema=index.schema({})).slice(begin)
+    batches = table.combine_chunks().to_batches()
+    found = statistics.merge(map(statistics.summarize_batch, batches))
+    assert found == statistics.summarize(rows[begin:])

@@ -10,9 +10,23 @@ from typing import TYPE_CHECKING, Any
 from tfstream.v1 import manifest_pb2
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from tfstream.format.index import Row
 
-__all__ = ["Partial", "Spread", "merge", "plain", "summarize", "to_proto"]
+__all__ = [
+    "COLUMNS",
+    "Partial",
+    "Spread",
+    "merge",
+    "plain",
+    "summarize",
+    "summarize_batch",
+    "to_proto",
+]
+
+# Those of an index that the sums are made of.
+COLUMNS = ("width", "height", "format", "orientation", "bytes", "objects", "labels")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +98,40 @@ def summarize(rows: Iterable[Row]) -> Partial:
         width=Spread.of(row.width for row in listed),
         height=Spread.of(row.height for row in listed),
         boxes=Spread.of(row.objects for row in listed),
+    )
+
+
+def summarize_batch(batch: pa.RecordBatch) -> Partial:
+    """The sums over many rows of an index at once.
+
+    Args:
+        batch: With `COLUMNS`, at least.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def spread(name: str) -> Spread:
+        column = batch.column(name)
+        ends = pc.min_max(column)
+        return Spread(ends["min"].as_py(), pc.sum(column).as_py() or 0, ends["max"].as_py())
+
+    names, counts = batch.column("labels").flatten().flatten()
+    labels = pa.table({"label": names, "n": counts}).group_by("label")
+    by_label = labels.aggregate([("n", "sum"), ("n", "count")]).to_pydict()
+    formats = pc.value_counts(batch.column("format").cast(pa.string()))
+    objects = spread("objects")
+    return Partial(
+        records=batch.num_rows,
+        image_bytes=spread("bytes").total,
+        objects=objects.total,
+        background=pc.sum(pc.equal(batch.column("objects"), 0)).as_py() or 0,
+        rotated=pc.sum(pc.greater(batch.column("orientation"), 1)).as_py() or 0,
+        label_objects=Counter(dict(zip(by_label["label"], by_label["n_sum"], strict=True))),
+        label_records=Counter(dict(zip(by_label["label"], by_label["n_count"], strict=True))),
+        formats=Counter({each["values"]: each["counts"] for each in formats.to_pylist()}),
+        width=spread("width"),
+        height=spread("height"),
+        boxes=objects,
     )
 
 
