@@ -225,6 +225,8 @@ class _Reader:
             target.truncated = True
         if "occluded" in node and self.flag(node, "occluded"):
             target.occluded = True
+        if "crowd" in node and self.flag(node, "crowd"):  # of no format but what is exported
+            target.crowd = True
         box = self.child(node, "bndbox")
         if box is not None:
             edges = target.box

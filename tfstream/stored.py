@@ -1,0 +1,138 @@
+"""Records as they are stored, encoded image and annotation, for whoever makes files of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfstream.errors import CorruptRecordError
+from tfstream.fetch.counters import Counters
+from tfstream.fetch.fetcher import fetcher
+from tfstream.format import example, index, record
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from tfstream.records import Records
+    from tfstream.v1.annotated_image_pb2 import AnnotatedImage
+
+    Integers = npt.NDArray[np.int64]
+
+__all__ = ["StoredRecords"]
+
+_RECORDS_AT_ONCE = 1024
+_BYTES_AT_ONCE = 16 << 20
+
+
+class StoredRecords:
+    """The records of a dataset by their places; of data points, all members one after the other.
+
+    Safe to use from many threads.
+
+    Args:
+        data: The dataset.
+    """
+
+    def __init__(self, data: Records) -> None:
+        self._data = data
+        self._members = data._members
+        elements = None if data._selection is None else data._selection.elements
+        # Where a member is missing there is no place.
+        self._there = None if elements is None or elements.ndim == 1 else elements >= 0
+        # Of each element, the split that a query made.
+        self._parts: list[str | None] | None = None
+        if data._selection is not None and data._selection.parts is not None:
+            self._parts = [None] * len(data)
+            for name, places in data._selection.parts.items():
+                for place in places.tolist():
+                    self._parts[place] = name
+
+    def __len__(self) -> int:
+        """How many elements there are."""
+        return len(self._data)
+
+    @property
+    def places(self) -> Integers:
+        """int64 [records]: the places of all records."""
+        if self._there is not None:
+            return np.flatnonzero(self._there.reshape(-1))
+        return np.arange(len(self), dtype=np.int64)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of what `rows` says, `split` among them."""
+        own = [name for name in index.COLUMNS if name not in ("offset", "length", "orientation")]
+        return [*own, "split", *sorted(self._data._version.manifest.schema.metadata)]
+
+    def members(self, element: int) -> Integers:
+        """int64 [members]: the places of an element's records."""
+        if self._there is None:
+            return np.array([element], np.int64)
+        return element * self._members + np.flatnonzero(self._there[element])
+
+    def rows(self, places: Integers) -> list[dict[str, Any]]:
+        """What the indexes say of records: a dict by column, with `labels` a dict of counts.
+
+        Args:
+            places: int64 [n].
+        """
+        table = self._data._engine.table(self._numbers(places), None)
+        rows: list[dict[str, Any]] = table.to_pylist()
+        for place, row in zip(places.tolist(), rows, strict=True):
+            row["labels"] = dict(row["labels"])
+            if self._parts is not None:
+                row["split"] = self._parts[place // self._members]
+        return rows
+
+    def images(self, places: Integers) -> list[AnnotatedImage]:
+        """Reads records, checked; their metadata is what they were packed with.
+
+        Args:
+            places: int64 [n].
+
+        Raises:
+            CorruptRecordError: A record does not match its checksums.
+            StorageError: It cannot be read.
+        """
+        source = self._data._source
+        if source is None:
+            return [example.decode(self._read(int(place))) for place in places]
+        payloads = fetcher().read(source, self._numbers(places), Counters())
+        return [example.decode(payload) for payload in payloads if payload is not None]
+
+    def all_rows(self) -> Iterator[dict[str, Any]]:
+        """What the indexes say of every record."""
+        places = self.places
+        for begin in range(0, len(places), _RECORDS_AT_ONCE):
+            yield from self.rows(places[begin : begin + _RECORDS_AT_ONCE])
+
+    def all(self) -> Iterator[tuple[dict[str, Any], AnnotatedImage]]:
+        """Every record, with what its index says of it; some are read at once."""
+        places = self.places
+        for begin in range(0, len(places), _RECORDS_AT_ONCE):
+            some = places[begin : begin + _RECORDS_AT_ONCE]
+            rows = self.rows(some)
+            sizes = np.cumsum([row["bytes"] for row in rows])
+            first = 0
+            while first < len(some):
+                before = int(sizes[first - 1]) if first else 0
+                end = int(np.searchsorted(sizes, before + _BYTES_AT_ONCE, side="right"))
+                end = max(end, first + 1)
+                yield from zip(rows[first:end], self.images(some[first:end]), strict=True)
+                first = end
+
+    def _numbers(self, places: Integers) -> Integers:
+        """The records' numbers in storage order."""
+        filled = self._data._filled
+        return places if filled is None else filled[places]
+
+    def _read(self, place: int) -> bytes:
+        table = self._data._table
+        path = table.files[table.shards[place]]
+        offset, length = int(table.offsets[place]), int(table.lengths[place])
+        try:
+            return record.read_record(path, offset, length)
+        except CorruptRecordError:  # once more, to name the record by its key as well
+            return record.read_record(path, offset, length, key=index.key_at(path, offset) or "")
