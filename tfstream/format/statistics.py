@@ -115,9 +115,12 @@ def summarize_batch(batch: pa.RecordBatch) -> Partial:
         ends = pc.min_max(column)
         return Spread(ends["min"].as_py(), pc.sum(column).as_py() or 0, ends["max"].as_py())
 
-    names, counts = batch.column("labels").flatten().flatten()
-    labels = pa.table({"label": names, "n": counts}).group_by("label")
-    by_label = labels.aggregate([("n", "sum"), ("n", "count")]).to_pydict()
+    labels = batch.column("labels")
+    # A slice's keys are those of the whole; its offsets are its own.
+    begin, end = (labels.offsets[place].as_py() for place in (0, -1))
+    entries = {"label": labels.keys[begin:end], "n": labels.items[begin:end]}
+    sums = pa.table(entries).group_by("label").aggregate([("n", "sum"), ("n", "count")])
+    by_label = sums.to_pydict()
     formats = pc.value_counts(batch.column("format").cast(pa.string()))
     objects = spread("objects")
     return Partial(
