@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ALIGNMENT", "RecordTable"]
 
 ALIGNMENT = 64  # bytes; TensorFlow takes over memory that is aligned to it without a copy
+_INDEXES_AT_ONCE = 4  # more of them wait for each other
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,40 +51,82 @@ class RecordTable:
         return taken
 
     @classmethod
-    def load(cls, root: Path, shards: Sequence[Shard]) -> RecordTable:
-        """Reads the places of all records of some shards from their indexes.
+    def load(
+        cls, root: Path, shards: Sequence[Shard], rows: npt.NDArray[np.int64] | None = None
+    ) -> RecordTable:
+        """Reads the places of records from the indexes of those shards that hold them.
+
+        Args:
+            root: The dataset's directory, on local disk.
+            shards: Whose records are meant.
+            rows: Their numbers over all these shards, in any order, also more than once; None: all.
+
+        Returns:
+            The places, in the order of `rows`.
 
         Raises:
-            CorruptRecordError: An index does not hold as many records as the manifest says.
+            IndexError: There is no record of such a number.
+            CorruptRecordError: An index that was read is damaged, or does not hold as many records
+                as the manifest says.
         """
-        count = sum(shard.records for shard in shards)
-        table = _empty(tuple(str(root / shard.path) for shard in shards), count)
-        begin = 0
-        for number, shard in enumerate(shards):
-            path = root / shard.index_path
-            first = begin
-            for places in index.batches(path, ["offset", "length"]):
-                end = begin + places.num_rows
-                if end > first + shard.records:
-                    begin = end
-                    break
-                lengths = places["length"].to_numpy()
-                if lengths.size and not 0 <= lengths.min() <= lengths.max() < 1 << 31:
-                    raise CorruptRecordError(
-                        f"the index {path} names a record of {lengths.max()} bytes; a record is "
-                        "shorter than 2 GiB"
-                    )
-                table.shards[begin:end] = number
-                table.offsets[begin:end] = places["offset"].to_numpy()
-                table.lengths[begin:end] = lengths
-                begin = end
-            if begin != first + shard.records:
-                compared = "more" if begin > first + shard.records else "fewer"
-                raise CorruptRecordError(
-                    f"the index {path} holds {compared} records than the {shard.records} that the "
-                    f"manifest says: `tfstream verify {root}` lists all that is wrong"
-                )
+        starts = np.zeros(len(shards) + 1, np.int64)
+        np.cumsum([shard.records for shard in shards], out=starts[1:])
+        order: npt.NDArray[np.int64] | None = None
+        cuts = starts
+        if rows is not None:
+            if len(rows) and not 0 <= rows.min() <= rows.max() < starts[-1]:
+                raise IndexError(f"{rows.min()} or {rows.max()} is not a record of {starts[-1]}")
+            if (rows[1:] < rows[:-1]).any():
+                order = np.argsort(rows, kind="stable")
+                rows = rows[order]
+            cuts = np.searchsorted(rows, starts)
+        table = _empty(tuple(str(root / shard.path) for shard in shards), int(cuts[-1]))
+
+        def read(number: int) -> None:
+            begin, end = int(cuts[number]), int(cuts[number + 1])
+            wanted = None if rows is None else rows[begin:end] - starts[number]
+            for first, last, offsets, lengths in _places(root, shards[number]):
+                taken: slice | npt.NDArray[np.int64] = slice(None)
+                some = (begin + first, begin + last)
+                if wanted is not None:
+                    low, high = np.searchsorted(wanted, (first, last))
+                    taken, some = wanted[low:high] - first, (begin + low, begin + high)
+                to = slice(*some) if order is None else order[slice(*some)]
+                table.shards[to] = number
+                table.offsets[to] = offsets[taken]
+                table.lengths[to] = lengths[taken]
+
+        touched = np.flatnonzero(cuts[1:] > cuts[:-1]) if rows is not None else range(len(shards))
+        with ThreadPoolExecutor(_INDEXES_AT_ONCE) as pool:
+            for _ in pool.map(read, touched):
+                pass  # here, what went wrong in it is raised
         return table
+
+
+def _places(
+    root: Path, shard: Shard
+) -> Iterator[tuple[int, int, npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Some rows of an index after the other: from which to which, their offsets and lengths."""
+    path = root / shard.index_path
+    begin = end = 0
+    for places in index.batches(path, ["offset", "length"]):
+        begin, end = end, end + places.num_rows
+        if end > shard.records:
+            break
+        lengths = places["length"].to_numpy()
+        wrong = lengths[(lengths < 0) | (lengths >= 1 << 31)]
+        if wrong.size:
+            raise CorruptRecordError(
+                f"the index {path} names a record of {wrong[0]} bytes; a record is shorter than "
+                "2 GiB"
+            )
+        yield begin, end, places["offset"].to_numpy(), lengths
+    if end != shard.records:
+        compared = "more" if end > shard.records else "fewer"
+        raise CorruptRecordError(
+            f"the index {path} holds {compared} records than the {shard.records} that the "
+            f"manifest says: `tfstream verify {root}` lists all that is wrong"
+        )
 
 
 def _empty(files: tuple[str, ...], count: int) -> RecordTable:

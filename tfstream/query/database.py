@@ -1,4 +1,4 @@
-"""DuckDB with the doors locked: it answers from the files it was given, and reaches nothing else."""
+"""DuckDB with the doors locked: it reads the files it was given, and reaches nothing else."""
 
 from __future__ import annotations
 
@@ -43,7 +43,6 @@ def connect(files: Sequence[str], spill: str) -> duckdb.DuckDBPyConnection:
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "python_enable_replacements": False,
-        "preserve_insertion_order": False,  # what has an order says so, and is sorted
         "memory_limit": _MEMORY,
         "temp_directory": spill,
         "allowed_paths": list(files),
@@ -68,9 +67,11 @@ class Database:
     def batches(self, sql: str, parameters: Sequence[Any]) -> Iterator[pa.RecordBatch]:
         """The answer a few rows at a time, as it is found."""
         cursor = self._cursor(sql)
-        if hasattr(cursor, "fetch_record_batch"):
-            yield from cursor.execute(sql, parameters).fetch_record_batch(_BATCH)
-        else:  # since DuckDB 2, which of `execute` would keep the whole answer
+        before_2 = getattr(cursor, "fetch_record_batch", None)
+        if before_2 is not None:
+            cursor.execute(sql, parameters)
+            yield from before_2(_BATCH)
+        else:  # which would keep the whole answer of `execute`
             yield from cursor.sql(sql, params=parameters).to_arrow_reader(_BATCH)
 
     def _cursor(self, sql: str) -> duckdb.DuckDBPyConnection:

@@ -1,4 +1,4 @@
-"""Answers from the indexes of a dataset: which records, in which order, and what is known of them."""
+"""Answers from the indexes of a dataset: which records, in which order, what is said of them."""
 
 from __future__ import annotations
 
@@ -289,9 +289,9 @@ class Engine:
 
     def _none(self) -> _Query:
         """A table of no records, for a dataset without shards."""
-        types = {name: "VARCHAR" for name in self._names}
-        types |= {name: "INTEGER" for name in ("width", "height", "objects", "orientation")}
-        types |= {name: "BIGINT" for name in ("offset", "length", "bytes")}
+        types = dict.fromkeys(self._names, "VARCHAR")
+        types |= dict.fromkeys(("width", "height", "objects", "orientation"), "INTEGER")
+        types |= dict.fromkeys(("offset", "length", "bytes"), "BIGINT")
         types |= {name: _SQL_TYPES[kind] for name, kind in self._metadata.items()}
         types["labels"] = "MAP(VARCHAR, INTEGER)"
         listed = [f"NULL::{types[name]} AS {quoted}" for name, quoted in self._names.items()]
