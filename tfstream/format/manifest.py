@@ -136,10 +136,12 @@ def commit(root: Directory | str | os.PathLike[str], manifest: manifest_pb2.Mani
     try:
         directory.create(name_of(manifest.version), text.encode() + b"\n")
     except errors.ObjectExistsError as error:
+        way_out = "Pack to another directory, or look at what is there with `tfstream info`."
+        if manifest.version > 1:
+            way_out = "Nothing was changed: run it again, and it starts from that version."
         raise errors.DatasetExistsError(
             f"{path} exists already: another writer made version {manifest.version} first, and it "
-            "is left as it was. Pack to another directory, or look at what is there with "
-            "`tfstream info`."
+            f"is left as it was. {way_out}"
         ) from error
     return path
 
