@@ -113,7 +113,7 @@ def steady(bench: Bench) -> None:
     mean = stored_bytes(local) / len(local)
     used: list[str] = []
     with bench.serving() as server:
-        block = tfstream.open(bench.uri("long")).split("train")._block_size(16)
+        block = tfstream.open(bench.uri("long")).split("train").stream().block_size
         for what, image in {"224x224 images": IMAGE, "records as stored": tfstream.RAW}.items():
 
             def stream(
@@ -179,7 +179,7 @@ def cached(bench: Bench) -> None:
     with bench.serving() as server:
         remote = tfstream.open(bench.uri("one"), cache_dir=bench.cache()).split("train")
         remote.prefetch()
-        block = remote._block_size(16)
+        block = remote.stream().block_size
         before = server.counts()
         for what, image in {"224x224 images": IMAGE, "records as stored": tfstream.RAW}.items():
             # Nothing decoded, an epoch is over in an instant.

@@ -12,10 +12,10 @@ from tfstream import errors
 if TYPE_CHECKING:
     from tfstream import keras
     from tfstream.dataset import PackedDataset
-    from tfstream.dataset import open_dataset as open
     from tfstream.format.label_map import LabelMap
     from tfstream.images import RAW, ImageSpec
     from tfstream.iterators import ReinitializableIterator
+    from tfstream.opening import open_dataset as open
     from tfstream.packing import pack
     from tfstream.stream import StreamDataset
 
@@ -41,7 +41,7 @@ _HOMES = {
     "RAW": ("tfstream.images", "RAW"),
     "ReinitializableIterator": ("tfstream.iterators", "ReinitializableIterator"),
     "StreamDataset": ("tfstream.stream", "StreamDataset"),
-    "open": ("tfstream.dataset", "open_dataset"),
+    "open": ("tfstream.opening", "open_dataset"),
     "pack": ("tfstream.packing", "pack"),
 }
 

@@ -1,148 +1,42 @@
-"""PackedDataset: a version of a dataset, or a part of one; random access and the way to streams."""
+"""PackedDataset: a version of a dataset, or a part of one; what one can ask of it, and streams."""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
+import builtins
+import collections
 import functools
-import io
-import os
-import secrets
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from tfstream.errors import CorruptRecordError, InvalidArgumentError, NoSuchKeyError
-from tfstream.fetch.counters import Counters
-from tfstream.fetch.fetcher import fetcher
-from tfstream.fetch.source import RemoteSource, Spec
-from tfstream.fetch.warm import warm
-from tfstream.format import example, index, manifest, record
-from tfstream.format.label_map import LabelMap
-from tfstream.format.table import RecordTable
+from tfstream import streaming
+from tfstream.errors import InvalidArgumentError
 from tfstream.images import ImageSpec, Raw
-from tfstream.order import Order, Share
-from tfstream.sizes import parse_size
-from tfstream.storage.directory import Access, Directory
-from tfstream.storage.uri import open_directory
+from tfstream.records import Records
+from tfstream.selection import Missing, Selection, choose, data_points
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import pyarrow as pa
+    import pandas as pd
 
-    from tfstream.stream import RemoteRecords, StreamDataset
-    from tfstream.v1.annotated_image_pb2 import AnnotatedImage
-    from tfstream.v1.manifest_pb2 import Manifest, Split
+    from tfstream.stream import StreamDataset
 
-__all__ = ["PackedDataset", "open_dataset"]
+    Integers = npt.NDArray[np.int64]
 
-
-# Of a remote dataset: bytes of records that stay together in the shuffle, to be fetched at once.
-_REMOTE_BLOCK_BYTES = 4 << 20
-# But no fewer blocks than these for each lane.
-_LEAST_BLOCKS_A_LANE = 8
-_INDEXES_AT_ONCE = 32
+__all__ = ["PackedDataset"]
 
 
-def open_dataset(
-    path: str | os.PathLike[str],
-    *,
-    version: int | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    cache_limit: int | str | None = None,
-    project: str | None = None,
-    anonymous: bool | None = None,
-    connections: int = 32,
-) -> PackedDataset:
-    """Opens a packed dataset.
-
-    Args:
-        path: The dataset's directory, `gs://bucket/prefix`, or a URI that TensorFlow's file
-            systems know. What follows `version` is for datasets that are not on local disk.
-        version: The number of a version; None: the newest.
-        cache_dir: Where bytes are kept once they were fetched, for all processes of this host;
-            None: they are not kept.
-        cache_limit: What the cache may take of the disk: bytes, or such as "100GB"; None: all.
-        project: Billed for the requests, if the bucket is "requester pays".
-        anonymous: Use no credentials, for public buckets; None: none where there are none.
-        connections: Requests at once, at most.
-
-    Returns:
-        All its splits, one after the other; `.split(name)` gives one.
-
-    Raises:
-        DatasetNotFoundError: There is no dataset there, or no such version.
-        ManifestError: Its manifest is damaged, or of a newer tfstream.
-        AccessDeniedError: It may not be read.
-        CacheError: The cache directory cannot be used.
-        InvalidArgumentError: An argument cannot be used.
-    """
-    directory = open_directory(path, Access(project, anonymous))
-    loaded = manifest.load(directory, version)
-    splits = tuple(split.name for split in loaded.splits)
-    if directory.path is not None:
-        return PackedDataset(directory, loaded, splits, None, None)
-    if connections < 1:
-        raise InvalidArgumentError(f"connections must be positive (got {connections})")
-    spec = Spec(
-        uri=directory.uri,
-        version=loaded.version,
-        generation=directory.stat(manifest.name_of(loaded.version)).generation,
-        opened=secrets.token_hex(4),
-        splits=splits,
-        project=project,
-        anonymous=anonymous,
-        cache_dir=None if cache_dir is None else os.path.abspath(os.path.expanduser(cache_dir)),
-        cache_limit=None if cache_limit is None else parse_size(cache_limit, "cache_limit"),
-        connections=connections,
-    )
-    return PackedDataset(directory, loaded, splits, None, spec)
-
-
-class PackedDataset:
+class PackedDataset(Records):
     """Packed records: a sequence with random access, and the maker of streams.
 
-    Made by `tfstream.open` and `tfstream.pack`; `split`, slicing and indexing
-    with a list give further ones, which copy nothing.
+    Made by `tfstream.open` and `tfstream.pack`; `split`, `slice` and their like
+    give further ones. Those copy nothing, and find out which records they hold when they are
+    first asked for them.
     """
 
-    def __init__(
-        self,
-        directory: Directory,
-        loaded: Manifest,
-        splits: tuple[str, ...],
-        rows: npt.NDArray[np.int64] | None,
-        spec: Spec | None,
-    ) -> None:
-        self._directory = directory
-        self._manifest = loaded
-        self._splits = splits
-        self._rows = rows  # of the concatenated splits; None: all of them
-        # None, both: it is on local disk.
-        self._spec = None if spec is None else dataclasses.replace(spec, splits=splits)
-        self._source = None if self._spec is None else fetcher().source(self._spec, loaded)
-
-    @property
-    def path(self) -> str:
-        """The dataset's directory or URI."""
-        return self._directory.uri
-
-    @property
-    def version(self) -> int:
-        """The number of the version that is read."""
-        return self._manifest.version
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """The names of the splits that the records come from."""
-        return self._splits
-
-    @functools.cached_property
-    def labels(self) -> LabelMap:
-        """The label map: `.names`, `.id` (name to index), `.background` (last index or None)."""
-        return LabelMap.from_proto(self._manifest.labels)
+    def _with(self, step: str, select: Callable[[], Selection]) -> PackedDataset:
+        return PackedDataset(self._version, self._splits, select, query=(*self._query, step))
 
     def split(self, name: str) -> PackedDataset:
         """One split.
@@ -150,100 +44,291 @@ class PackedDataset:
         Raises:
             InvalidArgumentError: There is no split of that name.
         """
-        if name not in self._splits:
+        if name not in self.splits:
             raise InvalidArgumentError(
-                f"{self._directory} has no split {name!r}: "
-                f"it has {', '.join(self._splits) or 'none'}"
+                f"{self._version.directory} has no split {name!r}: "
+                f"it has {', '.join(self.splits) or 'none'}"
             )
-        if self._rows is None:
-            return self._with((name,), None)
-        begin = 0
-        for split in self._chosen:
-            if split.name == name:
-                break
-            begin += split.statistics.records
-        end = begin + split.statistics.records
-        rows = self._rows[(self._rows >= begin) & (self._rows < end)] - begin
-        return self._with((name,), rows)
+        step = f"split({name!r})"
+        chosen = self._selection
+        if chosen is None:
+            return PackedDataset(self._version, (name,), query=(*self._query, step))
+        if chosen.parts is not None:
+            return self._with(step, lambda: chosen.part(name))
+        rows = self._rows("split")
+        assert rows is not None
+        begin = self._version.records(self._splits[: self._splits.index(name)])
+        end = begin + self._version.records((name,))
+        return PackedDataset(
+            self._version,
+            (name,),
+            lambda: Selection(rows[(rows >= begin) & (rows < end)] - begin),
+            query=(*self._query, step),
+        )
 
-    def _with(self, splits: tuple[str, ...], rows: npt.NDArray[np.int64] | None) -> PackedDataset:
-        return PackedDataset(self._directory, self._manifest, splits, rows, self._spec)
+    def slice(self, query: str) -> PackedDataset:
+        """The records that a query selects, in the order that they have here.
 
-    @property
-    def _chosen(self) -> list[Split]:
-        return [split for split in self._manifest.splits if split.name in self._splits]
+        The query is checked at once, and answered when its records are first needed.
 
-    @functools.cached_property
-    def _table(self) -> RecordTable:
-        shards = [shard for split in self._chosen for shard in split.shards]
-        table = RecordTable.load(self._local, shards)
-        return table if self._rows is None else table.take(self._rows)
+        Args:
+            query: Such as `labels.dog >= 1 and width > 200`, or `label:dog @split:0.8:0.2`; the
+                language is described in docs/query.md.
 
-    @property
-    def _local(self) -> Path:
-        if self._directory.path is None:
-            raise RuntimeError(f"{self._directory} is not on local disk")
-        return self._directory.path
+        Raises:
+            QueryError: The query cannot be understood, or names a field or label that there is
+                not; it shows where.
+            InvalidArgumentError: It has `@version`, and this is part of a version already.
 
-    def _indexes(self, columns: list[str] | None = None) -> Iterator[tuple[Split, pa.Table]]:
-        """The shards' indexes, in storage order."""
-        shards = [(split, shard) for split in self._chosen for shard in split.shards]
-        if self._source is None:
-            for split, shard in shards:
-                yield split, index.read(self._local / shard.index_path, columns)
-            return
-        for begin in range(0, len(shards), _INDEXES_AT_ONCE):
-            some = shards[begin : begin + _INDEXES_AT_ONCE]
-            names = [shard.index_path for _, shard in some]
-            for (split, _), name, data in zip(
-                some, names, self._source.files.read(names, Counters()), strict=True
-            ):
-                yield split, index.read(data, columns, name=self._directory.locate(name))
-
-    @functools.cached_property
-    def metadata(self) -> pa.Table:
-        """An Arrow table, a row a record, in storage order; read when it is first asked for.
-
-        Columns: `key`, `split`, `width`, `height` (pixels, as displayed), `format`,
-        `bytes` (of the image), `label` (of the main object), `objects`, `labels`
-        (map of label to count), and a column for each of the user's own.
+        >>> data = tfstream.open("packed")                                 # doctest: +SKIP
+        >>> len(data.slice("labels.dog >= 1 and not width < 200"))         # doctest: +SKIP
         """
-        import pyarrow as pa
+        from tfstream import query as language
 
-        parts = []
-        for split, part in self._indexes():
-            part = part.drop_columns(["offset", "length", "orientation"])
-            name = pa.array([split.name] * part.num_rows, pa.string())
-            parts.append(part.add_column(1, "split", name))
-        if not parts:
-            return index.schema(dict(self._manifest.schema.metadata)).empty_table()
-        table = pa.concat_tables(parts)
-        return table if self._rows is None else table.take(pa.array(self._rows))
+        parsed = language.parse(query)
+        base = self if parsed.version is None else self._of_version(parsed.version)
+        condition = language.compile_where(parsed, base._version.fields)
 
-    @functools.cached_property
-    def _numbers(self) -> dict[str, int]:
-        keys = [key for _, table in self._indexes(["key"]) for key in table["key"].to_pylist()]
-        rows = range(len(keys)) if self._rows is None else self._rows.tolist()
-        return {keys[row]: number for number, row in enumerate(rows)}
+        def select() -> Selection:
+            records = base._version.records(base._splits)
+            return choose(parsed, condition, base._engine, base._rows("slice"), records)
 
-    def __len__(self) -> int:
-        if self._rows is not None:
-            return len(self._rows)
-        return sum(split.statistics.records for split in self._chosen)
+        return base._with(f"slice({query!r})", select)
+
+    def sample(self, size: int | float, seed: int = 1337) -> PackedDataset:
+        """Some of the records, drawn without repetition, in the order that they have here.
+
+        Which ones follows from the keys and the seed alone. Of a fraction, other records come and
+        go without changing that.
+
+        Args:
+            size: How many, as an int; which fraction of them, as a float in 0..1.
+            seed: 0 to 2**63 - 1.
+        """
+        from tfstream.query import splitting
+
+        if isinstance(size, float) and not 0 <= size <= 1:
+            raise InvalidArgumentError(f"sample takes a fraction in 0..1, or a number (got {size})")
+        if isinstance(size, int) and size < 0:
+            raise InvalidArgumentError(f"sample takes a positive number (got {size})")
+
+        def select() -> Selection:
+            return Selection(splitting.sample(self._engine, self._rows("sample"), size, seed=seed))
+
+        return self._with(f"sample({size}, seed={seed})", select)
+
+    def limit(self, count: int, offset: int = 0) -> PackedDataset:
+        """The first elements, after leaving out `offset` of them."""
+        if count < 0 or offset < 0:
+            raise InvalidArgumentError(f"limit takes positive numbers (got {count}, {offset})")
+        return self[offset : offset + count]
+
+    def sort_by(self, *fields: str) -> PackedDataset:
+        """The same records in another order: that of a stream with `shuffle=False`.
+
+        Args:
+            fields: Names of columns; "-width" is descending. Records without a value come last.
+
+        Raises:
+            InvalidArgumentError: There is no such field.
+        """
+        by = [(field.removeprefix("-"), field.startswith("-")) for field in fields]
+        self._check_fields([field for field, _ in by])
+        named = ", ".join(map(repr, fields))
+        return self._with(
+            f"sort_by({named})", lambda: Selection(self._engine.sorted(self._rows("sort_by"), by))
+        )
+
+    def group_by(self, field: str) -> dict[Any, PackedDataset]:
+        """The records by the value of a field, in ascending order of it; None comes last.
+
+        Raises:
+            InvalidArgumentError: There is no such field.
+        """
+        self._check_fields([field])
+        groups = self._engine.groups(self._rows("group_by"), field)
+        return {
+            value: self._with(f"group_by({field!r})[{value!r}]", functools.partial(Selection, rows))
+            for value, rows in groups
+        }
+
+    def partition(
+        self,
+        *,
+        by: str | None = None,
+        seed: int = 1337,
+        stratify: str | None = None,
+        **fractions: float,
+    ) -> Any:
+        """Parts that share no record, such as `train=0.8, val=0.1, test=0.1`.
+
+        Which part a record is in follows from its key and the seed alone: records that are added
+        later move none, and the proportions are those of chance.
+
+        Args:
+            by: A field: records with the same value come into the same part.
+            seed: Another one gives other parts.
+            stratify: A field: each of its values is divided in these very proportions. The parts
+                are then cut in the order of the hashes, so that records that are added later can
+                move some at the cuts.
+            fractions: Of the parts, by their names; they sum to at most 1.
+
+        Returns:
+            A named tuple of datasets, in the order of the arguments.
+
+        Raises:
+            InvalidArgumentError: The fractions sum to more than 1, or there is no such field.
+
+        >>> train, val = data.partition(train=0.9, val=0.1)               # doctest: +SKIP
+        """
+        from tfstream.query import splitting
+
+        splitting.check_fractions(fractions)
+        self._check_fields([field for field in (by, stratify) if field is not None])
+
+        @functools.cache
+        def parts() -> Mapping[str, Integers]:
+            return splitting.partition(
+                self._engine,
+                self._rows("partition"),
+                fractions,
+                by=by,
+                seed=seed,
+                stratify=stratify,
+            )
+
+        asked = ", ".join(f"{name}={fraction}" for name, fraction in fractions.items())
+        asked += f", by={by!r}" * (by is not None) + f", seed={seed}"
+        asked += f", stratify={stratify!r}" * (stratify is not None)
+
+        def part(name: str) -> PackedDataset:
+            return self._with(f"partition({asked}).{name}", lambda: Selection(parts()[name]))
+
+        return collections.namedtuple("Partition", fractions)(*map(part, fractions))
+
+    def data_points(
+        self, by: str, *, size: int | None = None, missing: Missing = "pad"
+    ) -> PackedDataset:
+        """Records that have the same value of a field, together as one element each.
+
+        Points come in ascending order of the value, their members in ascending order of the key;
+        records without a value are in none. In streams, every part of an element has one more
+        axis, the members', after the batch's; members of a point are cropped and flipped alike.
+
+        Args:
+            by: The field.
+            size: Members of a point; None: as many as the largest has.
+            missing: Of points with fewer members: "pad" has images and labels of zeros (index
+                labels: -1) and, in dicts, `present` False; "drop" leaves them out; "error" refuses.
+
+        Raises:
+            InvalidArgumentError: There is no such field, or a point has another size than allowed.
+        """
+        self._check_fields([by])
+        return self._with(
+            f"data_points({by!r}, size={size}, missing={missing!r})",
+            lambda: Selection(
+                data_points(self._engine, self._rows("data_points"), by, size=size, missing=missing)
+            ),
+        )
+
+    def save(self, name: str) -> None:
+        """Keeps this selection beside the manifest, under a name, for ever.
+
+        `tfstream.open(path, slice=name)` gives the same records of the same version again.
+
+        Args:
+            name: Letters, digits, ".", "_" and "-".
+
+        Raises:
+            DatasetExistsError: There is a slice of that name.
+            InvalidArgumentError: The name cannot be used.
+            StorageError: It cannot be written.
+        """
+        from tfstream.format import slices
+
+        rows = self._rows("save")
+        slices.save(
+            self._version.directory,
+            slices.SavedSlice(
+                name=name,
+                version=self.version,
+                commit=self._version.manifest.commit,
+                query=self._query,
+                records=self._from_all(np.arange(len(self)) if rows is None else rows),
+                parts=None if self._selection is None else self._selection.parts,
+            ),
+        )
+
+    def _from_all(self, rows: Integers) -> Integers:
+        """Numbers over all splits of the version, from those over the chosen ones."""
+        out = rows.copy()
+        begin = 0
+        for split in self._version.chosen(self._splits):
+            end = begin + split.statistics.records
+            before = self._version.manifest.splits[: self._version.names.index(split.name)]
+            shift = sum(other.statistics.records for other in before) - begin
+            out[(rows >= begin) & (rows < end)] += shift
+            begin = end
+        return out
+
+    def _of_version(self, version: str) -> PackedDataset:
+        from tfstream.opening import open_version
+
+        if self._query:
+            steps = ".".join(self._query)
+            raise InvalidArgumentError(
+                f"@version:{version} chooses among whole versions, and this is {steps} of version "
+                f"{self.version}: use it on what tfstream.open gives"
+            )
+        return open_version(self._version, version)
+
+    def _check_fields(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._version.fields.resolve(name)
+
+    @property
+    def _selected(self) -> Selection:
+        """The selection, also where it is all there is."""
+        return self._selection or Selection(np.arange(len(self), dtype=np.int64))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """`metadata` as a data frame, `labels` as dicts; needs `pip install 'tfstream[pandas]'`."""
+        try:
+            import pandas  # noqa: F401
+        except ImportError as error:
+            raise InvalidArgumentError(
+                "to_pandas needs pandas: pip install 'tfstream[pandas]'"
+            ) from error
+        return self.metadata.to_pandas(maps_as_pydicts="strict")
+
+    def describe(self) -> dict[str, Any]:
+        """What there is, in numbers.
+
+        Returns:
+            `records`, `splits` (records by split), `bytes` (of the images), `labels` (name to
+            (records that have it, its objects), most objects first); `width`, `height` (pixels) and
+            `objects` as (least, mean, most); `metadata`: for each of the user's columns its `type`,
+            how many values are `missing`, how many are `distinct`, and the `least` and `most`.
+        """
+        from tfstream.describe import describe
+
+        return describe(self.metadata, dict(self._version.manifest.schema.metadata))
 
     @overload
     def __getitem__(self, which: int | str) -> dict[str, Any]: ...
     @overload
-    def __getitem__(self, which: slice | Sequence[int]) -> PackedDataset: ...
+    def __getitem__(self, which: builtins.slice | Sequence[int] | list[str]) -> PackedDataset: ...
     def __getitem__(
-        self, which: int | str | slice | Sequence[int]
+        self, which: int | str | builtins.slice | Sequence[int] | list[str]
     ) -> dict[str, Any] | PackedDataset:
-        """A record by its number or key; several, as a PackedDataset, by a slice or numbers.
+        """A record by its number or key; several, as a PackedDataset, by a slice, numbers or keys.
 
         A record is a dict: `key` str, `image` uint8 [h, w, 3] as displayed, `label`
         str or None (the main object's), `objects` with `label` list[str], `box`
         float32 [n, 4] (ymin, xmin, ymax, xmax in 0..1), `difficult`, `truncated`,
-        `occluded`, `crowd` bool [n], and `metadata` dict.
+        `occluded`, `crowd` bool [n], and `metadata` dict. A data point is a dict with
+        `members`, a list of records, None where one is missing.
 
         Raises:
             IndexError: The number is out of range.
@@ -251,53 +336,39 @@ class PackedDataset:
             CorruptRecordError: The record does not match its checksums.
         """
         if isinstance(which, str):
-            if which not in self._numbers:
-                near = difflib.get_close_matches(which, self._numbers, n=3)
-                hint = f" (near it: {', '.join(near)})" if near else ""
-                raise NoSuchKeyError(f"{self._directory} holds no record {which!r}{hint}")
-            return self._record(self._numbers[which])
+            return self._element(int(self._places([which])[0]))
         if isinstance(which, int | np.integer):
             number = int(which) + len(self) if which < 0 else int(which)
             if not 0 <= number < len(self):
                 raise IndexError(f"record {which} of {len(self)}")
-            return self._record(number)
-        rows = np.arange(len(self), dtype=np.int64) if self._rows is None else self._rows
-        if isinstance(which, slice):
-            chosen = rows[which]
-        else:
-            numbers = np.asarray(which, np.int64).reshape(-1)
-            if numbers.size and not (-len(self) <= numbers.min() <= numbers.max() < len(self)):
-                raise IndexError(f"a number in {numbers.tolist()[:8]} is not below {len(self)}")
-            chosen = rows[numbers]
-        return self._with(self._splits, chosen)
+            return self._element(number)
+        if isinstance(which, builtins.slice):
+            bounds = which
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return map(self._record, range(len(self)))
+            def several() -> Selection:
+                selected = self._selected
+                return selected.take(np.arange(len(selected), dtype=np.int64)[bounds])
+
+            asked = ":".join(
+                "" if part is None else str(part) for part in (which.start, which.stop)
+            )
+            asked += "" if which.step is None else f":{which.step}"
+            return self._with(f"[{asked}]", several)
+        if len(which) and isinstance(which[0], str):
+            places = self._places([str(key) for key in which])
+        else:
+            places = np.asarray(which, np.int64).reshape(-1)
+            if places.size and not (-len(self) <= places.min() <= places.max() < len(self)):
+                raise IndexError(f"a number in {places.tolist()[:8]} is not below {len(self)}")
+        return self._with(f"[{len(places)} chosen]", lambda: self._selected.take(places))
 
     def __repr__(self) -> str:
-        splits = "+".join(self._splits)
-        what = f"{self._directory} version {self.version} {splits}"
-        return f"<PackedDataset {what}: {len(self)} records>"
-
-    def _record(self, number: int) -> dict[str, Any]:
-        if self._source is not None:
-            return self._fetched(self._source, number)
-        table = self._table
-        path = table.files[table.shards[number]]
-        offset, length = int(table.offsets[number]), int(table.lengths[number])
-        try:
-            payload = record.read_record(path, offset, length)
-        except CorruptRecordError:  # once more, to name the record by its key as well
-            key = index.key_at(path, offset) or ""
-            payload = record.read_record(path, offset, length, key=key)
-        return _as_dict(example.decode(payload), place=f"{path} at byte {offset}")
-
-    def _fetched(self, source: RemoteSource, number: int) -> dict[str, Any]:
-        rows = np.array([number if self._rows is None else self._rows[number]], np.int64)
-        (payload,) = fetcher().read(source, rows, Counters())
-        if payload is None:
-            raise RuntimeError("a record was left out")
-        return _as_dict(example.decode(payload), place=str(self._directory))
+        steps = "".join(step if step.startswith("[") else f".{step}" for step in self._query)
+        what = f"{self._version.directory} version {self.version}{' ' * bool(steps)}{steps}"
+        # Not worth a look at the indexes.
+        known = self._select is None or "_selection" in self.__dict__
+        count = f"{len(self)} {'elements' if known and self._members > 1 else 'records'}"
+        return f"<PackedDataset {what}{': ' + count if known else ''}>"
 
     def stream(
         self,
@@ -367,37 +438,29 @@ class PackedDataset:
             InvalidArgumentError: An argument is out of its range.
             ServiceError: The service cannot be reached; or there is no compiled kernel.
         """
-        from tfstream import service as service_lib
-        from tfstream import stream as stream_lib
-
-        statistics = [split.statistics for split in self._chosen]
-        if block_size is None:
-            block_size = self._block_size(lanes)
-        records: RecordTable | RemoteRecords
-        if service is not None:
-            service_lib.check(service)
-            records = self._remote(self._spec or self._local_spec, read_ahead)
-        else:
-            records = self._remote(self._spec, read_ahead) if self._spec else self._table
-        return stream_lib.build(
-            records,
-            self.labels,
-            elements=stream_lib.Elements(image, label, boxes, elements),
-            order=Order(len(self), seed=seed, lanes=lanes, block_size=block_size, shuffle=shuffle),
-            share=Share(
-                len(self), world=world, batch_size=batch_size, drop_remainder=drop_remainder
-            ),
-            formats=frozenset(name for part in statistics for name in part.formats),
-            rotated=any(part.rotated for part in statistics),
-            largest=(
-                int(max((part.height.max for part in statistics), default=0)),
-                int(max((part.width.max for part in statistics), default=0)),
-            ),
+        return streaming.stream_of(
+            self._version,
+            self._splits,
+            self._selection,
+            self._filled,
+            lambda: self._table,
+            read_ahead=read_ahead,
+            service=service,
+            batch_size=batch_size,
+            image=image,
+            label=label,
+            boxes=boxes,
+            elements=elements,
+            shuffle=shuffle,
+            seed=seed,
             epochs=epochs,
+            world=world,
+            lanes=lanes,
+            block_size=block_size,
             transform=transform,
+            drop_remainder=drop_remainder,
             on_corrupt=on_corrupt,
             log_every=log_every,
-            service=service,
         )
 
     to_tensorflow = stream
@@ -413,83 +476,5 @@ class PackedDataset:
                 `cache_dir`; or the records do not fit into the cache.
             StorageError: Something cannot be read.
         """
-        if self._spec is None or self._source is None or self._spec.cache_dir is None:
-            why = "is on local disk" if self._spec is None else "was opened without cache_dir"
-            raise InvalidArgumentError(f"{self._directory} {why}: there is no cache to fill")
-        numbers = np.arange(len(self), dtype=np.int64) if self._rows is None else self._rows
-        needed, limit = int(self._mean_bytes * len(self)), self._spec.cache_limit
-        if limit is not None and needed > limit:
-            raise InvalidArgumentError(
-                f"{len(self)} records of {self._directory} take about {needed} bytes, and the "
-                f"cache may take {limit}: raise cache_limit, or choose fewer records"
-            )
-        warm(self._source, np.sort(numbers), self._mean_bytes, Counters(), progress)
-
-    @property
-    def _mean_bytes(self) -> float:
-        """Of a record's frame."""
-        shards = [shard for split in self._chosen for shard in split.shards]
-        return sum(shard.bytes for shard in shards) / max(1, sum(s.records for s in shards))
-
-    def _block_size(self, lanes: int) -> int:
-        """Records that stay together where the user does not say: one, on local disk."""
-        if self._spec is None:
-            return 1
-        fitting = int(_REMOTE_BLOCK_BYTES / max(1.0, self._mean_bytes))
-        return max(1, min(fitting, len(self) // (_LEAST_BLOCKS_A_LANE * max(1, lanes))))
-
-    @functools.cached_property
-    def _local_spec(self) -> Spec:
-        """What workers of a `tf.data` service must know of a dataset on local disk."""
-        return Spec(
-            uri=str(self._local.absolute()),
-            version=self.version,
-            generation=self._manifest.commit,
-            opened=secrets.token_hex(4),
-            splits=self._splits,
-        )
-
-    def _remote(self, spec: Spec, read_ahead: int | str) -> RemoteRecords:
-        """What a stream must know of records that are fetched, or read elsewhere."""
-        from tfstream.stream import RemoteRecords
-        from tfstream.windows import window_records
-
-        ahead = parse_size(read_ahead, "read_ahead")
-        limit = spec.cache_limit
-        if spec.cache_dir is not None and limit is not None and limit < 2 * ahead:
-            raise InvalidArgumentError(
-                f"cache_limit={limit} (bytes) is less than twice what is in flight, "
-                f"read_ahead={read_ahead!r}: give the cache at least {2 * ahead} bytes, or a "
-                "smaller read_ahead"
-            )
-        return RemoteRecords(spec, self._rows, window_records(self._mean_bytes, ahead))
-
-
-def _as_dict(image: AnnotatedImage, *, place: str) -> dict[str, Any]:
-    """A record as a user takes it by hand."""
-    import PIL.Image
-    import PIL.ImageOps
-
-    try:
-        with PIL.Image.open(io.BytesIO(image.encoded)) as stored:
-            upright = PIL.ImageOps.exif_transpose(stored).convert("RGB")
-    except Exception as error:  # Pillow raises many kinds for damaged images
-        raise CorruptRecordError(
-            f"the image of record {image.key!r} in {place} cannot be decoded: {error}"
-        ) from error
-    boxes = [(o.box.ymin, o.box.xmin, o.box.ymax, o.box.xmax) for o in image.objects]
-    main = example.main_object(image)
-    return {
-        "key": image.key,
-        "image": np.asarray(upright),
-        "label": None if main is None else image.objects[main].label,
-        "objects": {
-            "label": [o.label for o in image.objects],
-            "box": np.array(boxes, np.float32).reshape(-1, 4),
-            "difficult": np.array([o.difficult for o in image.objects], bool),
-            "truncated": np.array([o.truncated for o in image.objects], bool),
-            "occluded": np.array([o.occluded for o in image.objects], bool),
-            "crowd": np.array([o.crowd for o in image.objects], bool),
-        },
-        "metadata": {n: getattr(v, v.WhichOneof("kind")) for n, v in image.metadata.items()},
-    }
+        rows = self._filled
+        streaming.prefetch(self._version, self._splits, rows, self._source, progress)

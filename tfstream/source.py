@@ -17,11 +17,12 @@ from tfstream.format.table import ALIGNMENT
 from tfstream.order import Order, Share
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
     from tfstream.format.table import RecordTable
 
-__all__ = ["Chunk", "Source"]
+__all__ = ["Chunk", "DataPoints", "Source"]
 
 # What one call of the kernel reads: many records save calls and wake-ups; but each of the
 # interleaved readers has two chunks in memory.
@@ -37,11 +38,50 @@ class Chunk:
         records: string [n], the payloads: serialized Examples.
         sound: bool [n]; False where a corrupt record was skipped: its payload is empty.
         uniforms: float32 [n, draws], each sample's own random numbers in [0, 1).
+        present: bool [n]; False where the record stands in for a missing member of a data point.
+            None: there are no data points.
     """
 
     records: tf.Tensor
     sound: tf.Tensor
     uniforms: tf.Tensor
+    present: tf.Tensor | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DataPoints:
+    """How samples consist of several records each.
+
+    Args:
+        members: Records a sample; those of sample p are p * members and the following.
+        present: bool [samples * members]; False: the record is a stand-in for a missing member.
+    """
+
+    members: int
+    present: npt.NDArray[np.bool_]
+
+    def expand(
+        self, numbers: tf.Tensor, uniforms: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The records of some samples.
+
+        Args:
+            numbers: int64 [n], of the samples.
+            uniforms: float32 [n, draws], the samples' random numbers.
+
+        Returns:
+            int64 [n * members], the records' numbers; float32 [n * members, draws], where all
+            members of a sample have the same; bool [n * members], whether they are present.
+        """
+        steps = tf.range(self.members, dtype=tf.int64)
+        numbers = tf.reshape(numbers[:, None] * self.members + steps, [-1])
+        present = tf.gather(tf.constant(self.present), numbers)
+        return numbers, tf.repeat(uniforms, self.members, axis=0), present
+
+    def whole(self, sound: tf.Tensor) -> tf.Tensor:
+        """Whether all members of a record's sample are sound: bool [n * members]."""
+        rows = tf.reduce_all(tf.reshape(sound, [-1, self.members]), axis=1)
+        return tf.repeat(rows, self.members)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +96,7 @@ class Source:
         draws: Random numbers a sample.
         skip_corrupt: Deliver `sound=False` in place of a corrupt record instead
             of raising.
+        points: How samples are data points of several records; None: a sample is a record.
     """
 
     table: RecordTable
@@ -64,6 +105,7 @@ class Source:
     stream: int
     draws: int
     skip_corrupt: bool
+    points: DataPoints | None = None
 
     def epochs(self, parse: Callable[[Chunk], Any]) -> Callable[[tf.Tensor], tf.data.Dataset]:
         """Prepares the graph of an epoch.
@@ -73,7 +115,7 @@ class Source:
 
         Returns:
             A function from an epoch (int64 scalar tensor) to a dataset of single
-            samples, each a row of what `parse` gave.
+            records, each a row of what `parse` gave.
         """
         files = tf.constant(self.table.files, tf.string)
         shards = _tensor(self.table.shards)
@@ -82,7 +124,8 @@ class Source:
         index, count = self.share.world
         samples = self.share.samples
         readers = self.share.readers(self.order.lanes)
-        chunk = chunk_records(self.table, readers)
+        points = self.points
+        chunk = max(1, chunk_records(self.table, readers) // (points.members if points else 1))
 
         @tf.autograph.experimental.do_not_convert
         def read(first: tf.Tensor, end: tf.Tensor, epoch: tf.Tensor) -> Any:
@@ -91,6 +134,9 @@ class Source:
             numbers, uniforms = ops.epoch_order(
                 positions, epoch, order=self.order, draws=self.draws
             )
+            present = None
+            if points:
+                numbers, uniforms, present = points.expand(numbers, uniforms)
             records, sound = ops.read_records(
                 files,
                 tf.gather(shards, numbers),
@@ -99,7 +145,9 @@ class Source:
                 stream=self.stream,
                 skip_corrupt=self.skip_corrupt,
             )
-            return parse(Chunk(records, sound, uniforms))
+            if points:
+                sound = points.whole(sound)
+            return parse(Chunk(records, sound, uniforms, present))
 
         def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
             @tf.autograph.experimental.do_not_convert
@@ -116,7 +164,7 @@ class Source:
             if readers == 1:
                 return lane(tf.constant(0, tf.int64))
             return tf.data.Dataset.range(readers).interleave(
-                lane, cycle_length=readers, block_length=1
+                lane, cycle_length=readers, block_length=points.members if points else 1
             )
 
         return epoch_of

@@ -18,7 +18,7 @@ from tfstream import service as service_lib
 from tfstream.errors import InvalidArgumentError
 from tfstream.format import example
 from tfstream.order import Order, Share
-from tfstream.source import Chunk, Source
+from tfstream.source import Chunk, DataPoints, Source
 from tfstream.windows import WINDOWS_AHEAD, WindowSource
 
 if TYPE_CHECKING:
@@ -93,12 +93,16 @@ class StreamDataset(tf.data.Dataset):
 
     Attributes:
         steps_per_epoch: Batches that one epoch has (samples, without batches).
+        block_size: Consecutive elements that stay together in the shuffle.
     """
 
-    def __init__(self, inner: tf.data.Dataset, *, stream: int, steps_per_epoch: int) -> None:
+    def __init__(
+        self, inner: tf.data.Dataset, *, stream: int, steps_per_epoch: int, block_size: int
+    ) -> None:
         self._inner = inner
         self._stream = stream
         self.steps_per_epoch = steps_per_epoch
+        self.block_size = block_size
         super().__init__(inner._variant_tensor)
 
     def _inputs(self) -> list[tf.data.Dataset]:
@@ -160,6 +164,8 @@ def _parser(
     def parse(chunk: Chunk) -> dict[str, tf.Tensor]:
         parsed = tf.io.parse_example(chunk.records, features) if features else {}
         row: dict[str, Any] = {"sound": chunk.sound} if skip_corrupt else {}
+        if chunk.present is not None:
+            row["present"] = chunk.present
         if example.KEY in features:
             row["key"] = parsed[example.KEY]
         if elements.image is not None:
@@ -212,6 +218,8 @@ def _finisher(
             out["label"] = row["label"]
         if elements.boxes:
             known = row["box_labels"] >= 0
+            if "present" in row:
+                known &= row["present"]
             boxes, box_labels = row["boxes"][known], row["box_labels"][known]
             if elements.spec:
                 boxes, keep = boxes_lib.follow(
@@ -221,12 +229,27 @@ def _finisher(
             if elements.boxes != "ragged":
                 boxes, box_labels = boxes_lib.pad(boxes, box_labels, count=elements.boxes)
             out["boxes"], out["box_labels"] = boxes, box_labels
+        if "present" in row:
+            _blank(out, row["present"], elements)
         if elements.form == "dict":
             return out
         values = tuple(out[n] for n in ("image", "label", "boxes") if n in out)
         return values if len(values) > 1 else values[0]
 
     return finish
+
+
+def _blank(out: dict[str, Any], present: tf.Tensor, elements: Elements) -> None:
+    """Empties the parts of a missing member of a data point."""
+    for name in ("key", "image", "label"):
+        if name in out:
+            value = out[name]
+            nothing = tf.fill(tf.shape(value), "") if value.dtype == tf.string else 0 * value
+            if name == "label" and elements.label == "index":
+                nothing = tf.constant(-1, value.dtype)
+            out[name] = tf.where(present, value, nothing)
+    if elements.form == "dict":
+        out["present"] = present
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -251,6 +274,7 @@ def build(
     elements: Elements,
     order: Order,
     share: Share,
+    points: DataPoints | None,
     formats: frozenset[str],
     rotated: bool,
     largest: tuple[int, int],
@@ -268,6 +292,7 @@ def build(
         elements: What an element holds.
         order: The order of each epoch.
         share: What this worker takes of it, and in which batches.
+        points: How samples are data points of several records; None: a sample is a record.
         formats: The image formats that occur in the selection.
         rotated: Whether an image of the selection must be rotated for display.
         largest: Height and width of the largest image, in pixels.
@@ -304,17 +329,21 @@ def build(
             elements.draws,
             skip_corrupt,
             service_lib.served_window(share, records.window) if service else records.window,
+            ramp=not service,  # whose windows are whole batches
+            points=points,
         )
     else:
-        source = Source(records, order, share, stream, elements.draws, skip_corrupt)
+        source = Source(records, order, share, stream, elements.draws, skip_corrupt, points)
     parse = _parser(elements, labels, skip_corrupt=skip_corrupt)
     finish = _finisher(elements, formats=formats, rotated=rotated, largest=largest)
     # Work on single samples costs a call each: what needs none is done a chunk at a time.
-    singly = elements.spec is not None or elements.boxes is not None or skip_corrupt
+    singly = elements.spec is not None or elements.boxes is not None or skip_corrupt or bool(points)
     samples = source.epochs(parse if singly else lambda chunk: finish(parse(chunk)))
 
     # Twice the cores and more are under way, so that none waits while a batch is put together.
     calls = _SERVED_CALLS if service else max(16, 2 * (os.cpu_count() or 1))
+
+    together = tf.data.Dataset.ragged_batch if elements.boxes == "ragged" else tf.data.Dataset.batch
 
     # What follows is graph code already: nothing for AutoGraph to rewrite.
     @tf.autograph.experimental.do_not_convert
@@ -324,13 +353,13 @@ def build(
             ds = ds.filter(lambda row: row["sound"])
         if singly:
             ds = ds.map(finish, num_parallel_calls=calls, deterministic=True)
+        if points:
+            ds = together(ds, points.members, drop_remainder=True)
         if transform is not None:
             ds = ds.map(transform, num_parallel_calls=calls, deterministic=True)
         if share.batch_size is None:
             return ds
-        if elements.boxes == "ragged":
-            return ds.ragged_batch(share.batch_size, drop_remainder=share.drop_remainder)
-        return ds.batch(share.batch_size, drop_remainder=share.drop_remainder)
+        return together(ds, share.batch_size, drop_remainder=share.drop_remainder)
 
     @tf.autograph.experimental.do_not_convert
     def epochs_of(iteration: tf.Tensor) -> tf.data.Dataset:
@@ -356,7 +385,9 @@ def build(
     ds = ds.with_options(_options(waiting=waiting)).prefetch(2)
     if share.batch_size is not None:  # of single samples, counting each would cost too much
         ds = _timed(ds, stream)
-    built = StreamDataset(ds, stream=stream, steps_per_epoch=share.steps)
+    built = StreamDataset(
+        ds, stream=stream, steps_per_epoch=share.steps, block_size=order.block_size
+    )
     if log_every is not None:
         alive = weakref.ref(built)
         logline.start(lambda: (ds := alive()) and ds.stats(), log_every)

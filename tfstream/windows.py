@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tfstream import ops
-from tfstream.source import Chunk
+from tfstream.source import Chunk, DataPoints
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,6 +26,8 @@ __all__ = ["WINDOWS_AHEAD", "WindowSource", "window_records"]
 # Windows under way at once: together they are the read-ahead.
 WINDOWS_AHEAD = 4
 _MOST_RECORDS = 4096
+# What part of a window the first one is.
+_FIRST_PART = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,8 @@ class WindowSource:
         draws: Random numbers a sample.
         skip_corrupt: Deliver `sound=False` in place of a corrupt record instead of raising.
         window: Samples a window.
+        ramp: Begin an epoch with smaller windows, which are there sooner.
+        points: How samples are data points of several records; None: a sample is a record.
     """
 
     spec: Spec
@@ -54,34 +58,74 @@ class WindowSource:
     draws: int
     skip_corrupt: bool
     window: int
+    ramp: bool
+    points: DataPoints | None = None
 
     def epochs(self, parse: Callable[[Chunk], Any]) -> Callable[[tf.Tensor], tf.data.Dataset]:
         """Prepares the graph of an epoch; see `Source.epochs`."""
         rows = None if self.rows is None else tf.constant(self.rows, tf.int64)
         index, count = self.share.world
         samples = self.share.samples
+        points = self.points
+        begins = first_windows(self.window) if self.ramp else [0]
+
+        def begin_of(number: tf.Tensor) -> tf.Tensor:
+            last = len(begins) - 1
+            growing = tf.gather(tf.constant(begins, tf.int64), tf.minimum(number, last))
+            return growing + tf.maximum(number - last, 0) * self.window
 
         def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
             @tf.autograph.experimental.do_not_convert
-            def read(first: tf.Tensor) -> Any:
-                end = tf.minimum(first + self.window, samples)
+            def read(number: tf.Tensor) -> Any:
+                first = begin_of(number)
+                end = tf.minimum(begin_of(number + 1), samples)
                 numbers, uniforms = ops.epoch_order(
                     index + count * tf.range(first, end),
                     epoch,
                     order=self.order,
                     draws=self.draws,
                 )
+                present = None
+                if points:
+                    numbers, uniforms, present = points.expand(numbers, uniforms)
                 if rows is not None:
                     numbers = tf.gather(rows, numbers)
                 records, sound = ops.fetch_records(
                     numbers, spec=self.spec, stream=self.stream, skip_corrupt=self.skip_corrupt
                 )
-                return parse(Chunk(records, sound, uniforms))
+                if points:
+                    sound = points.whole(sound)
+                return parse(Chunk(records, sound, uniforms, present))
 
-            windows = tf.data.Dataset.range(0, samples, self.window)
+            windows = tf.data.Dataset.range(count_windows(begins, samples, self.window))
             return windows.map(read, num_parallel_calls=WINDOWS_AHEAD, deterministic=True).unbatch()
 
         return epoch_of
+
+
+def first_windows(window: int) -> list[int]:
+    """Where the first windows of an epoch begin: an eighth of one, a quarter, a half.
+
+    >>> first_windows(80)
+    [0, 10, 30, 70]
+    >>> first_windows(1)
+    [0]
+    """
+    begins, size = [0], max(1, window // _FIRST_PART)
+    while size < window:
+        begins.append(begins[-1] + size)
+        size *= 2
+    return begins
+
+
+def count_windows(begins: list[int], samples: int, window: int) -> int:
+    """How many windows an epoch has.
+
+    >>> [count_windows([0, 10, 30, 70], samples, 80) for samples in (0, 10, 11, 70, 71, 151)]
+    [0, 1, 2, 3, 4, 5]
+    """
+    small = sum(begin < samples for begin in begins)
+    return small + max(0, -(-(samples - begins[-1]) // window) - 1)
 
 
 def window_records(mean_bytes: float, read_ahead: int) -> int:

@@ -23,7 +23,7 @@ def _opening(
 
     @functools.wraps(function)
     def pack(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> PackedDataset:
-        from tfstream.dataset import open_dataset
+        from tfstream.opening import open_dataset
 
         project = kwargs.get("project")  # billed for reading, too
         dest = function(*args, **kwargs).dest

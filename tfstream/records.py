@@ -1,0 +1,229 @@
+"""Records by number and key: the sequence that a PackedDataset is."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfstream.errors import CorruptRecordError, InvalidArgumentError, NoSuchKeyError
+from tfstream.fetch.counters import Counters
+from tfstream.fetch.fetcher import fetcher
+from tfstream.format import example, index, record
+from tfstream.format.table import RecordTable
+from tfstream.query.condition import Condition
+from tfstream.unpack import unpack
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from tfstream.format.label_map import LabelMap
+    from tfstream.opened import OpenedVersion
+    from tfstream.query.engine import Engine
+    from tfstream.selection import Selection
+
+    Integers = npt.NDArray[np.int64]
+
+__all__ = ["Records"]
+
+
+class Records:
+    """Selected records of some splits of a version.
+
+    Args:
+        version: Whose they are.
+        splits: Whose records are numbered, one split after the other.
+        select: Chooses among them, when they are first needed; None: all of them.
+        query: How they were chosen, a step each.
+    """
+
+    def __init__(
+        self,
+        version: OpenedVersion,
+        splits: tuple[str, ...],
+        select: Callable[[], Selection] | None = None,
+        *,
+        query: tuple[str, ...] = (),
+    ) -> None:
+        self._version = version
+        self._splits = splits
+        self._select = select
+        self._query = query
+        self._source = version.source(splits)
+
+    @functools.cached_property
+    def _selection(self) -> Selection | None:
+        return None if self._select is None else self._select()
+
+    @property
+    def _members(self) -> int:
+        """Records an element: more than one of data points."""
+        return 1 if self._selection is None else self._selection.members
+
+    @property
+    def _engine(self) -> Engine:
+        return self._version.engine(self._splits)
+
+    def _rows(self, step: str) -> Integers | None:
+        """The numbers of the records; None: all.
+
+        Raises:
+            InvalidArgumentError: These are data points, and `step` is about records.
+        """
+        if self._selection is None:
+            return None
+        if self._selection.elements.ndim > 1:
+            raise InvalidArgumentError(
+                f"{step} is about records, and these are data points: do it first, and make data "
+                "points of what it gives"
+            )
+        return self._selection.elements
+
+    @property
+    def path(self) -> str:
+        """The dataset's directory or URI."""
+        return self._version.directory.uri
+
+    @property
+    def version(self) -> int:
+        """The number of the version that is read."""
+        return self._version.manifest.version
+
+    @property
+    def query(self) -> tuple[str, ...]:
+        """How this part was chosen, a step each; empty: all records."""
+        return self._query
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits that the records come from, or that a query's `@split` made."""
+        if self._selection is not None and self._selection.parts is not None:
+            return tuple(self._selection.parts)
+        return self._splits
+
+    @property
+    def labels(self) -> LabelMap:
+        """The label map: `.names`, `.id` (name to index), `.background` (last index or None)."""
+        return self._version.labels
+
+    @functools.cached_property
+    def _filled(self) -> Integers | None:
+        """The numbers of all elements' records; a missing member's is that of its point's first."""
+        if self._selection is None:
+            return None
+        elements = self._selection.elements
+        if elements.ndim > 1:
+            elements = np.where(elements < 0, elements[:, :1], elements)
+        return elements.reshape(-1)
+
+    @functools.cached_property
+    def _table(self) -> RecordTable:
+        shards = self._version.shards(self._splits)
+        table = RecordTable.load(self._version.local, shards)
+        return table if self._filled is None else table.take(self._filled)
+
+    @functools.cached_property
+    def metadata(self) -> pa.Table:
+        """An Arrow table, a row a record, in the dataset's order; read when it is first asked for.
+
+        Columns: `key`, `split`, `width`, `height` (pixels, as displayed), `format`,
+        `bytes` (of the image), `label` (of the main object), `objects`, `labels`
+        (map of label to count), and a column for each of the user's own. Of data points: a row a
+        member, and the column `data_point`, its number.
+        """
+        import pyarrow as pa
+
+        flat = None if self._selection is None else self._selection.elements.reshape(-1)
+        if self._members > 1 and flat is not None:
+            flat = flat[flat >= 0]
+        table = self._engine.table(flat, None)
+        if self._selection is None:
+            return table
+        if self._selection.parts is not None and self._selection.members == 1:
+            names = np.full(len(self), None, object)
+            for name, places in self._selection.parts.items():
+                names[places] = name
+            place = table.column_names.index("split")
+            table = table.set_column(place, "split", pa.array(names, pa.string()))
+        if self._selection.members > 1:
+            numbers, _ = np.nonzero(self._selection.elements >= 0)
+            table = table.append_column("data_point", pa.array(numbers))
+        return table
+
+    def __len__(self) -> int:
+        if self._selection is None:
+            return self._version.records(self._splits)
+        return len(self._selection)
+
+    def _similar_keys(self, key: str) -> list[str]:
+        """Keys that somebody may have meant."""
+        values = self._engine.evaluate(None, 'jaro_winkler_similarity("key", ?)', (key,))
+        rows = np.argsort(-values, kind="stable")[:3]
+        return self._engine.table(rows[values[rows] > 0.8], ["key"])["key"].to_pylist()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return map(self._element, range(len(self)))
+
+    def _places(self, keys: list[str]) -> Integers:
+        """Where the records with these keys are among the elements."""
+        marks = ", ".join("?" * len(keys))
+        found = self._engine.rows(Condition(f'"key" IN ({marks})', tuple(keys)))
+        names = self._engine.table(found, ["key"])["key"].to_pylist()
+        rows = self._rows("looking up a key")
+        if rows is not None:
+            order = np.argsort(rows, kind="stable")
+            at = np.searchsorted(rows, found, sorter=order).clip(max=max(len(rows) - 1, 0))
+            there = rows[order[at]] == found if len(rows) else np.zeros(len(found), bool)
+            names = [name for name, is_there in zip(names, there, strict=True) if is_there]
+            found = order[at[there]] if len(rows) else found[:0]
+        places = dict(zip(names, found.tolist(), strict=True))
+        for key in keys:
+            if key not in places:
+                near = self._similar_keys(key)
+                hint = f" (near it: {', '.join(near)})" if near else ""
+                raise NoSuchKeyError(f"{self._version.directory} holds no record {key!r}{hint}")
+        return np.array([places[key] for key in keys], np.int64)
+
+    def _element(self, number: int) -> dict[str, Any]:
+        if self._selection is None:
+            return self._record(number, number)
+        if self._selection.elements.ndim == 1:
+            return self._record(number, int(self._selection.elements[number]))
+        rows = self._selection.elements[number].tolist()
+        places = range(number * self._members, (number + 1) * self._members)
+        return {
+            "members": [
+                None if row < 0 else self._record(place, row)
+                for place, row in zip(places, rows, strict=True)
+            ]
+        }
+
+    def _record(self, place: int, row: int) -> dict[str, Any]:
+        """A record: the `place`-th of all elements' ones, the `row`-th of the chosen splits."""
+        taken = self._fetched(row) if self._source is not None else self._read(place)
+        if self._version.relabelled(self._splits, row):  # what the record says is out of date
+            columns = list(self._version.manifest.schema.metadata)
+            (values,) = self._engine.table(np.array([row]), columns).to_pylist()
+            taken["metadata"] = {name: v for name, v in values.items() if v is not None}
+        return taken
+
+    def _read(self, place: int) -> dict[str, Any]:
+        table = self._table
+        path = table.files[table.shards[place]]
+        offset, length = int(table.offsets[place]), int(table.lengths[place])
+        try:
+            payload = record.read_record(path, offset, length)
+        except CorruptRecordError:  # once more, to name the record by its key as well
+            key = index.key_at(path, offset) or ""
+            payload = record.read_record(path, offset, length, key=key)
+        return unpack(example.decode(payload), place=f"{path} at byte {offset}")
+
+    def _fetched(self, row: int) -> dict[str, Any]:
+        assert self._source is not None
+        (payload,) = fetcher().read(self._source, np.array([row], np.int64), Counters())
+        if payload is None:
+            raise RuntimeError("a record was left out")
+        return unpack(example.decode(payload), place=str(self._version.directory))

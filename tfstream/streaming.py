@@ -1,0 +1,158 @@
+"""From a selection to the stream of it: which records are read how, and with what defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfstream.errors import InvalidArgumentError
+from tfstream.fetch.counters import Counters
+from tfstream.fetch.warm import warm
+from tfstream.order import Order, Share
+from tfstream.sizes import parse_size
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from tfstream.fetch.source import RemoteSource, Spec
+    from tfstream.format.table import RecordTable
+    from tfstream.opened import OpenedVersion
+    from tfstream.selection import Selection
+    from tfstream.stream import RemoteRecords, StreamDataset
+
+    Integers = npt.NDArray[np.int64]
+
+__all__ = ["prefetch", "stream_of"]
+
+# Of a remote dataset: bytes of records that stay together in the shuffle, to be fetched at once.
+_REMOTE_BLOCK_BYTES = 4 << 20
+# But no fewer blocks than these for each lane.
+_LEAST_BLOCKS_A_LANE = 8
+
+
+def stream_of(  # noqa: D417 (the rest are described there)
+    version: OpenedVersion,
+    splits: tuple[str, ...],
+    selection: Selection | None,
+    filled: Integers | None,
+    table: Callable[[], RecordTable],
+    *,
+    batch_size: int | None,
+    image: Any,
+    label: Any,
+    boxes: Any,
+    elements: Any,
+    shuffle: bool,
+    seed: int,
+    world: tuple[int, int],
+    lanes: int,
+    block_size: int | None,
+    drop_remainder: bool,
+    read_ahead: int | str,
+    service: str | None,
+    **others: Any,
+) -> StreamDataset:
+    """Makes the stream that `PackedDataset.stream` describes, with its arguments.
+
+    Args:
+        version: The version.
+        splits: Whose records are numbered.
+        selection: The elements; None: all records of the splits.
+        filled: int64 [elements * members], the elements' records, with others in the place of
+            missing ones; None: all.
+        table: Where those lie, of a dataset on local disk.
+        others: What `tfstream.stream.build` takes as it is.
+    """
+    from tfstream import service as service_lib
+    from tfstream import stream as stream_lib
+    from tfstream.source import DataPoints
+
+    count = version.records(splits) if selection is None else len(selection)
+    members = 1 if selection is None else selection.members
+    points = None
+    if selection is not None and selection.elements.ndim > 1:
+        points = DataPoints(members, selection.elements.reshape(-1) >= 0)
+    mean = version.mean_bytes(splits) * members
+    if block_size is None:  # a uniform shuffle, on local disk
+        block_size = 1 if version.spec is None else _remote_block(count, mean, lanes)
+    spec = version.spec_of(splits)
+    if service is not None:
+        service_lib.check(service)
+        spec = version.served_spec(splits)
+    records: RecordTable | RemoteRecords
+    records = table() if spec is None else _remote(spec, filled, mean, read_ahead)
+    statistics = version.statistics(splits)
+    return stream_lib.build(
+        records,
+        version.labels,
+        elements=stream_lib.Elements(image, label, boxes, elements),
+        order=Order(count, seed=seed, lanes=lanes, block_size=block_size, shuffle=shuffle),
+        share=Share(count, world=world, batch_size=batch_size, drop_remainder=drop_remainder),
+        points=points,
+        formats=frozenset(name for part in statistics for name in part.formats),
+        rotated=any(part.rotated for part in statistics),
+        largest=(
+            int(max((part.height.max for part in statistics), default=0)),
+            int(max((part.width.max for part in statistics), default=0)),
+        ),
+        service=service,
+        **others,
+    )
+
+
+def _remote_block(count: int, mean_bytes: float, lanes: int) -> int:
+    """Elements that stay together in the shuffle where the user does not say."""
+    fitting = int(_REMOTE_BLOCK_BYTES / max(1.0, mean_bytes))
+    return max(1, min(fitting, count // (_LEAST_BLOCKS_A_LANE * max(1, lanes))))
+
+
+def _remote(
+    spec: Spec, rows: Integers | None, mean_bytes: float, read_ahead: int | str
+) -> RemoteRecords:
+    """What a stream must know of records that are fetched, or read elsewhere."""
+    from tfstream.stream import RemoteRecords
+    from tfstream.windows import window_records
+
+    ahead = parse_size(read_ahead, "read_ahead")
+    limit = spec.cache_limit
+    if spec.cache_dir is not None and limit is not None and limit < 2 * ahead:
+        raise InvalidArgumentError(
+            f"cache_limit={limit} (bytes) is less than twice what is in flight, "
+            f"read_ahead={read_ahead!r}: give the cache at least {2 * ahead} bytes, or a "
+            "smaller read_ahead"
+        )
+    return RemoteRecords(spec, rows, window_records(mean_bytes, ahead))
+
+
+def prefetch(
+    version: OpenedVersion,
+    splits: tuple[str, ...],
+    rows: Integers | None,
+    source: RemoteSource | None,
+    progress: Callable[[int], object],
+) -> None:
+    """Does what `PackedDataset.prefetch` describes.
+
+    Args:
+        version: The version.
+        splits: Whose records are numbered.
+        rows: int64 [n], the records; None: all.
+        source: Of these splits.
+        progress: Is called with numbers of records.
+    """
+    spec = version.spec
+    if spec is None or source is None or spec.cache_dir is None:
+        why = "is on local disk" if spec is None else "was opened without cache_dir"
+        raise InvalidArgumentError(f"{version.directory} {why}: there is no cache to fill")
+    if rows is None:
+        rows = np.arange(version.records(splits), dtype=np.int64)
+    mean = version.mean_bytes(splits)
+    needed, limit = int(mean * len(rows)), spec.cache_limit
+    if limit is not None and needed > limit:
+        raise InvalidArgumentError(
+            f"{len(rows)} records of {version.directory} take about {needed} bytes, and the "
+            f"cache may take {limit}: raise cache_limit, or choose fewer records"
+        )
+    warm(source, np.sort(rows), mean, Counters(), progress)
