@@ -38,7 +38,7 @@ import sys
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from tfstream.sizes import parse_size
@@ -285,7 +285,11 @@ class Serving:
 
 @contextlib.contextmanager
 def serving(
-    root: Path, *, latency: float = 0.0, bandwidth: float | None = None
+    root: Path,
+    *,
+    latency: float = 0.0,
+    bandwidth: float | None = None,
+    cores: Collection[int] = (),
 ) -> Iterator[Serving]:
     """Starts a server, which this process and its children take for Cloud Storage meanwhile.
 
@@ -293,10 +297,13 @@ def serving(
         root: What all buckets hold.
         latency: Seconds before each answer.
         bandwidth: Bytes/s of bodies; None: as fast as it goes.
+        cores: That it runs on; empty: all.
     """
     command = [sys.executable, __file__, str(root), "--latency", str(latency)]
     if bandwidth is not None:
         command += ["--bandwidth", str(int(bandwidth))]
+    if cores:
+        command += ["--cores", *map(str, cores)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         if process.stdin is None or process.stdout is None:
@@ -327,12 +334,15 @@ def main() -> None:
     """Serves until standard input ends."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path)
+    parser.add_argument("--cores", type=int, nargs="+", help="those to run on; all if left out")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument(
         "--bandwidth", help="bytes/s, such as 200MB; as fast as it goes if left out"
     )
     parser.add_argument("--port", type=int, default=0)
     arguments = parser.parse_args()
+    if arguments.cores:
+        os.sched_setaffinity(0, arguments.cores)
     bandwidth = arguments.bandwidth and parse_size(arguments.bandwidth, "--bandwidth")
     server = ObjectServer(
         arguments.root, latency=arguments.latency, bandwidth=bandwidth, port=arguments.port

@@ -6,10 +6,11 @@ PACKED is a dataset made by `tfstream pack` (the figures in docs/benchmarks.md a
 photographs of 500x375, 55 KB each). Larger ones are made of its training split by hard links,
 in a directory beside it that is removed at the end; they should fit the page cache. The bucket is
 object_server.py, a process on this machine, which answers after 50 ms and sends 200 MB/s over all
-connections. What it takes of the processor is missing to the stream, and is printed.
+connections.
 
-- steady: full epochs without a cache and with a cold one, against the smaller of local disk's
-  rate (page cache warm, same blocks) and the link's. Whole epochs, their first requests included.
+- steady: epochs without a cache and with a cold one, from the first batch on, against the smaller
+  of local disk's rate (page cache warm, same blocks) and the link's. The server has a core of its
+  own, the last one, which no candidate may use.
 - first: seconds from `tfstream.open` to the first batch, each in a new process, without its
   imports; of PACKED, and of 10 million records in 2,000 shards.
 - cached: an epoch from the page cache against local disk.
@@ -33,7 +34,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -84,9 +85,11 @@ class Bench:
         """A dataset on disk."""
         return tfstream.open(self.root / name).split("train")
 
-    def serving(self) -> contextlib.AbstractContextManager[object_server.Serving]:
-        """The server."""
-        return object_server.serving(self.root, latency=LATENCY, bandwidth=BANDWIDTH)
+    def serving(
+        self, cores: Sequence[int] = ()
+    ) -> contextlib.AbstractContextManager[object_server.Serving]:
+        """The server, on these cores; on all, where none is named."""
+        return object_server.serving(self.root, latency=LATENCY, bandwidth=BANDWIDTH, cores=cores)
 
 
 def stored_bytes(data: tfstream.PackedDataset) -> int:
@@ -112,7 +115,10 @@ def steady(bench: Bench) -> None:
     local = bench.local("long")
     mean = stored_bytes(local) / len(local)
     used: list[str] = []
-    with bench.serving() as server:
+    # The server has a core of its own: a bucket's is elsewhere.
+    mine = sorted(os.sched_getaffinity(0))
+    mine, its = (mine[:-1], mine[-1:]) if len(mine) > 1 else (mine, mine)
+    with bench.serving(its) as server, rounds.on_cores(set(mine)):
         block = tfstream.open(bench.uri("long")).split("train").stream().block_size
         for what, image in {"224x224 images": IMAGE, "records as stored": tfstream.RAW}.items():
 
@@ -134,7 +140,7 @@ def steady(bench: Bench) -> None:
                 "bucket, cold cache": functools.partial(cold, cached=True),
             }
             before = server.counts()
-            results = rounds.measure(candidates, bench.rounds, size)
+            results = rounds.measure(candidates, bench.rounds, size, steady=True)
             done = server.counts() - before
             drop(used)
             against = f"smaller of local disk and link ({BANDWIDTH / mean:,.0f}/s)"
@@ -146,7 +152,7 @@ def steady(bench: Bench) -> None:
             rounds.report(results, against=against, unit="images/s")
             print(
                 f"The server took {done.cpu / done.bytes * mean * 1e6:.0f} µs of CPU an image, "
-                "on the same cores."
+                f"on core {its}; the passes, on {mine}."
             )
 
 

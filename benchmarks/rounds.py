@@ -6,12 +6,13 @@ printed is the median of each and its ratio to the others, round by round.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +27,23 @@ def machine() -> str:
         f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, "
         f"Python {platform.python_version()}, TensorFlow {tf.__version__}"
     )
+
+
+@contextlib.contextmanager
+def on_cores(cores: set[int]) -> Iterator[None]:
+    """Has all threads of this process, and those they start, run on these cores meanwhile."""
+    before = os.sched_getaffinity(0)
+
+    def move(to: set[int]) -> None:
+        for thread in os.listdir("/proc/self/task"):
+            with contextlib.suppress(ProcessLookupError):  # it has ended
+                os.sched_setaffinity(int(thread), to)
+
+    move(cores)
+    try:
+        yield
+    finally:
+        move(before)
 
 
 @dataclasses.dataclass

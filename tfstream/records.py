@@ -122,8 +122,7 @@ class Records:
     @functools.cached_property
     def _table(self) -> RecordTable:
         shards = self._version.shards(self._splits)
-        table = RecordTable.load(self._version.local, shards)
-        return table if self._filled is None else table.take(self._filled)
+        return RecordTable.load(self._version.local, shards, self._filled)
 
     @functools.cached_property
     def metadata(self) -> pa.Table:

@@ -92,7 +92,8 @@ def choose(
     """What a query selects.
 
     In this order: the predicate, `@sample`, `@split` (each by a hash of the key, or of the value
-    of `@group_by` or `@datapoint_by`), `@datapoint_by`, `@offset` and `@limit` (of elements).
+    of `@group_by` or `@datapoint_by`), `@datapoint_by`, `@phase`, `@offset` and `@limit` (of
+    elements).
 
     Args:
         query: What is asked for.
@@ -127,7 +128,15 @@ def choose(
             parts = _runs({name: len(part) for name, part in points.items()})
     elif parts is not None:
         parts = {name: _places(rows, chosen, records) for name, chosen in parts.items()}
-    return _limit(Selection(rows, parts), query.offset, query.limit)
+    chosen = Selection(rows, parts)
+    if parts is not None and query.phase is not None:
+        if query.phase not in parts:
+            raise InvalidArgumentError(
+                f"@phase:{query.phase} is none of the splits that @split:{query.split} makes of "
+                f"these records: {', '.join(parts) or 'none'}"
+            )
+        chosen = chosen.part(query.phase)
+    return _limit(chosen, query.offset, query.limit)
 
 
 def _places(rows: Integers, chosen: Integers, records: int) -> Integers:

@@ -43,13 +43,6 @@ class RecordTable:
     def __len__(self) -> int:
         return len(self.shards)
 
-    def take(self, rows: npt.NDArray[np.int64]) -> RecordTable:
-        """The records at the given rows, in that order."""
-        taken = _empty(self.files, len(rows))
-        for name in ("shards", "offsets", "lengths"):
-            np.take(getattr(self, name), rows, out=getattr(taken, name))
-        return taken
-
     @classmethod
     def load(
         cls, root: Path, shards: Sequence[Shard], rows: npt.NDArray[np.int64] | None = None
