@@ -11,6 +11,8 @@ from tfstream import errors
 
 if TYPE_CHECKING:
     from tfstream import keras
+    from tfstream.adapters.diffgram import directory
+    from tfstream.adapters.missinglink import bind_data_generator
     from tfstream.dataset import PackedDataset
     from tfstream.format.label_map import LabelMap
     from tfstream.images import RAW, ImageSpec
@@ -28,6 +30,8 @@ __all__ = [
     "PackedDataset",
     "ReinitializableIterator",
     "StreamDataset",
+    "bind_data_generator",
+    "directory",
     "errors",
     "keras",
     "open",
@@ -41,6 +45,8 @@ _HOMES = {
     "RAW": ("tfstream.images", "RAW"),
     "ReinitializableIterator": ("tfstream.iterators", "ReinitializableIterator"),
     "StreamDataset": ("tfstream.stream", "StreamDataset"),
+    "bind_data_generator": ("tfstream.adapters.missinglink", "bind_data_generator"),
+    "directory": ("tfstream.adapters.diffgram", "directory"),
     "open": ("tfstream.opening", "open_dataset"),
     "pack": ("tfstream.packing", "pack"),
 }

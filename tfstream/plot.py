@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-__all__ = ["Facts", "facts_of", "plot"]
+__all__ = ["COLUMNS", "Facts", "check", "facts_of", "plot"]
+
+# Of the metadata, what is looked at.
+COLUMNS = ("width", "height", "objects", "labels")
 
 _TOP = 25  # labels that have a bar each
 _LEAST_BARS = 8  # that there is room for: a single one shall not fill the picture
@@ -56,7 +59,7 @@ def facts_of(tables: Iterable[pa.Table]) -> Facts:
     """Adds up metadata.
 
     Args:
-        tables: With the columns `width`, `height`, `objects` and `labels`.
+        tables: With `COLUMNS`.
     """
     objects: Counter[str] = Counter()
     columns: dict[str, list[npt.NDArray[np.int32]]] = {"width": [], "height": [], "objects": []}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from tfstream.format import example, index, record
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+    import pyarrow as pa
 
     from tfstream.records import Records
     from tfstream.v1.annotated_image_pb2 import AnnotatedImage
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["StoredRecords"]
 
 _RECORDS_AT_ONCE = 1024
+_ROWS_AT_ONCE = 1 << 18
 _BYTES_AT_ONCE = 16 << 20
 
 
@@ -72,6 +74,22 @@ class StoredRecords:
             return np.array([element], np.int64)
         return element * self._members + np.flatnonzero(self._there[element])
 
+    def shards(self, places: Integers) -> list[str]:
+        """The paths of the records' shards, below the dataset's directory.
+
+        Args:
+            places: int64 [n].
+        """
+        shards = self._data._version.shards(self._data._splits)
+        ends = np.cumsum([shard.records for shard in shards])
+        at = np.searchsorted(ends, self._numbers(places), side="right")
+        return [shards[number].path for number in at.tolist()]
+
+    @property
+    def mean_bytes(self) -> float:
+        """Of an element's records, about."""
+        return self._data._version.mean_bytes(self._data._splits) * self._members
+
     def rows(self, places: Integers) -> list[dict[str, Any]]:
         """What the indexes say of records: a dict by column, with `labels` a dict of counts.
 
@@ -85,6 +103,13 @@ class StoredRecords:
             if self._parts is not None:
                 row["split"] = self._parts[place // self._members]
         return rows
+
+    def tables(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Columns of what the indexes say of every record, in parts, as Arrow tables."""
+        places = self.places
+        for begin in range(0, len(places), _ROWS_AT_ONCE):
+            some = places[begin : begin + _ROWS_AT_ONCE]
+            yield self._data._engine.table(self._numbers(some), columns)
 
     def images(self, places: Integers) -> list[AnnotatedImage]:
         """Reads records, checked; their metadata is what they were packed with.

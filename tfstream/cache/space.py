@@ -9,7 +9,7 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from tfstream.cache.layout import OBJECT_NAME
 from tfstream.cache.locks import lock_within
@@ -102,12 +102,27 @@ class Space:
     died between the two) except for what others are writing while it is taken
     anew from the files themselves, which happens before anything is evicted.
 
-    Attributes:
+    Args:
+        directory: The cache's.
         limit: Bytes; None: as much as there is.
+        found: Finds the cache's files in `objects` below the directory.
+        order: Puts them in the order in which they have to go.
+
+    Attributes:
+        limit: As given.
     """
 
-    def __init__(self, directory: str, limit: int | None) -> None:
+    def __init__(
+        self,
+        directory: str,
+        limit: int | None,
+        *,
+        found: Callable[[str], list[Stored]] = scan,
+        order: Callable[[Iterable[Stored]], list[Stored]] = victims,
+    ) -> None:
         self.limit = limit
+        self._found = found
+        self._order = order
         self._objects = os.path.join(directory, "objects")
         self._path = os.path.join(directory, "ledger")
         self._descriptor = -1
@@ -150,7 +165,7 @@ class Space:
         with self._ledger() as ledger:
             if not ledger:
                 return self._refuse(_LONG_PAUSE)
-            before = sum(file.disk for file in scan(self._objects))
+            before = sum(file.disk for file in self._found(self._objects))
             goal = min(int(_LOW_WATER * before), before - count)
             after = self._shrink(goal, goal)
             self._write(after)
@@ -164,7 +179,7 @@ class Space:
         """
         with self._ledger() as ledger:
             if ledger:
-                self._write(sum(file.disk for file in scan(self._objects)))
+                self._write(sum(file.disk for file in self._found(self._objects)))
 
     def open(self) -> None:
         """Makes sure that there is a ledger that can be locked.
@@ -224,7 +239,7 @@ class Space:
         told = os.pread(self._descriptor, _USED.size, 0)
         if len(told) == _USED.size and (used := int(_USED.unpack(told)[0])) >= 0:
             return used
-        return sum(file.disk for file in scan(self._objects))
+        return sum(file.disk for file in self._found(self._objects))
 
     def _write(self, used: int) -> None:
         os.pwrite(self._descriptor, _USED.pack(max(used, 0)), 0)
@@ -235,11 +250,11 @@ class Space:
         Returns:
             How many there are then.
         """
-        stored = scan(self._objects)
+        stored = self._found(self._objects)
         used = sum(file.disk for file in stored)
         if used <= most:
             return used
-        for file in victims(stored):
+        for file in self._order(stored):
             if used <= goal:
                 break
             with contextlib.suppress(OSError):  # another user's, say

@@ -17,7 +17,18 @@ __all__ = ["app", "main"]
 
 # Each is a function, or a Typer of several, of that name in a module of that name, loaded when
 # it is asked for.
-_VERBS = ("pack", "info", "cat", "verify", "cache", "dispatcher", "worker", "demo")
+_VERBS = (
+    "pack",
+    "info",
+    "cat",
+    "query",
+    "split",
+    "verify",
+    "cache",
+    "dispatcher",
+    "worker",
+    "demo",
+)
 
 
 class _Verbs(typer.core.TyperGroup):
