@@ -32,6 +32,7 @@ __all__ = [
     "merge_schemas",
     "read",
     "schema",
+    "schema_at",
     "schema_of",
     "source",
     "write",
@@ -330,6 +331,17 @@ def batches(
     wanted = list(columns)
     with _open(index, wanted, name) as file:
         yield from file.iter_batches(batch_size=_ROW_GROUP, columns=wanted, use_threads=False)
+
+
+def schema_at(path: str | os.PathLike[str]) -> pa.Schema:
+    """The columns of an index, as its file has them.
+
+    Raises:
+        CorruptRecordError: It is not a Parquet file, or a column of every index is missing.
+        StorageError: It cannot be opened or read.
+    """
+    with _open(path, COLUMNS, None) as file:
+        return file.schema_arrow
 
 
 def _needed(columns: Iterable[str], metadata: Mapping[str, str] | None) -> list[str]:

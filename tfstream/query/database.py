@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfstream.errors import InvalidArgumentError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Database", "connect"]
 
 _BATCH = 1 << 17  # rows
+_PATTERN = {"*", "?", "["}
 _MEMORY = "2GB"  # what a query may take before it sorts on disk; most take a tenth of it
 
 
@@ -54,11 +56,26 @@ def connect(files: Sequence[str], spill: str) -> duckdb.DuckDBPyConnection:
 
 
 class Database:
-    """Runs SELECT statements over some files; from any number of threads at once."""
+    """Runs SELECT statements over some files; from any number of threads at once.
 
-    def __init__(self, files: Sequence[str]) -> None:
-        self._spill = tempfile.TemporaryDirectory(prefix="tfstream-query-")
-        self._connection = connect(files, self._spill.name)
+    Attributes:
+        names: What SQL must call each file, by its path.
+    """
+
+    def __init__(self, files: Iterable[str]) -> None:
+        """Opens it.
+
+        Args:
+            files: The absolute paths of what may be read. Files need not be there yet.
+        """
+        self._directory = tempfile.TemporaryDirectory(prefix="tfstream-query-")
+        self.names = {path: path for path in files}
+        for number, path in enumerate(self.names):
+            if set(path) & _PATTERN:  # DuckDB would read what else it matches
+                self.names[path] = os.path.join(self._directory.name, f"{number}.parquet")
+                os.symlink(path, self.names[path])
+        spill = os.path.join(self._directory.name, "spill")
+        self._connection = connect(list(self.names.values()), spill)
 
     def fetch(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """All rows of the answer."""

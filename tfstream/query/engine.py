@@ -7,7 +7,7 @@ import dataclasses
 import difflib
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -226,6 +226,18 @@ class Engine:
             values[batch.column(0).to_numpy()] = batch.column(1).to_numpy(zero_copy_only=False)
         return values if chosen.local is None else values[chosen.local]
 
+    def similar_keys(self, key: str) -> list[str]:
+        """The three keys that look most like one that may not be there, the nearest first."""
+        query = self._relation(_Chosen.of(self._starts, None)).select(
+            "key", "jaro_winkler_similarity(key, ?) AS similarity", parameters=[key]
+        )
+        return [
+            str(similar)
+            for similar, _ in self._fetch(
+                query.then("WHERE similarity > 0.8 ORDER BY similarity DESC, key LIMIT 3")
+            )
+        ]
+
     def identifier(self, name: str) -> str:
         """What SQL calls a column.
 
@@ -283,7 +295,7 @@ class Engine:
             (
                 *splits,
                 chosen.starts[places].tolist(),
-                [self._paths[chosen.shards[place]] for place in places],
+                [self._database.names[self._paths[chosen.shards[place]]] for place in places],
             ),
         )
 
@@ -307,28 +319,31 @@ class Engine:
                     path: int(self._starts[shard + 1] - self._starts[shard])
                     for path, shard in new.items()
                 }
-                with self._reading():
+                with self._reading(new):
                     columns = footers.check(self._database, rows, self._metadata)
                 self._columns.update(columns)
 
     def _fetch(self, query: _Query) -> list[tuple[Any, ...]]:
-        with self._reading():
+        with self._reading(list(self._columns)):
             return self._database.fetch(query.sql, query.parameters)
 
     def _batches(self, query: _Query) -> Iterator[pa.RecordBatch]:
-        with self._reading():
+        with self._reading(list(self._columns)):
             yield from self._database.batches(query.sql, query.parameters)
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
-        """What goes wrong in the body because of a file is told as what is wrong with it."""
+    def _reading(self, paths: Iterable[str]) -> Iterator[None]:
+        """What goes wrong in the body because of an index is told as what is wrong with that."""
         import duckdb
+        import pyarrow as pa
 
         try:
             yield
-        except (duckdb.IOException, duckdb.InvalidInputException) as error:
-            footers.blame(self._paths)
-            raise errors.CorruptRecordError(f"the indexes cannot be read: {error}") from error
+        except (errors.TfstreamError, duckdb.DataError, duckdb.OutOfMemoryException):
+            raise
+        except (duckdb.Error, pa.ArrowException, OSError):
+            footers.blame(self._database, paths)
+            raise
 
 
 @dataclasses.dataclass(frozen=True)

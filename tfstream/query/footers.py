@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from tfstream.errors import CorruptRecordError
+from tfstream.errors import CorruptRecordError, StorageError
 from tfstream.format import index
 
 if TYPE_CHECKING:
@@ -39,42 +40,42 @@ def check(
         CorruptRecordError: One has more or fewer rows, lacks a column that every index has, or
             has one of another type.
     """
-    import pyarrow.parquet as pq
-
-    paths = list(rows)
-    for path, found in database.fetch(
-        "SELECT file_name, num_rows FROM parquet_file_metadata(?)", [paths]
+    paths = {database.names[path]: path for path in rows}
+    for name, found in database.fetch(
+        "SELECT file_name, num_rows FROM parquet_file_metadata(?)", [list(paths)]
     ):
-        if found != rows[path]:
+        told = rows[paths[name]]
+        if found != told:
+            compared = "more" if found > told else "fewer"
             raise CorruptRecordError(
-                f"the index {path} holds {'more' if found > rows[path] else 'fewer'} records than "
-                f"the {rows[path]} that the manifest says: `tfstream verify` lists all that is "
-                f"wrong with a dataset (it holds {found})"
+                f"the index {paths[name]} holds {compared} records than the {told} that the "
+                "manifest says: `tfstream verify` lists all that is wrong with a dataset"
             )
     looked_at: dict[str, tuple[str, ...]] = {}
     out = {}
-    for path, likeness in database.fetch(_LIKENESS, [paths]):
+    for name, likeness in database.fetch(_LIKENESS, [list(paths)]):
         if likeness not in looked_at:
-            schema = pq.read_schema(path)
-            _check_types(path, schema, index.schema(metadata))
-            looked_at[likeness] = tuple(schema.names)
-        out[path] = looked_at[likeness]
+            looked_at[likeness] = _columns(paths[name], index.schema(metadata))
+        out[paths[name]] = looked_at[likeness]
     return out
 
 
-def _check_types(path: str, found: pa.Schema, wanted: pa.Schema) -> None:
-    for name in index.COLUMNS:
-        if name not in found.names:
-            raise CorruptRecordError(
-                f"Index {path} has no column {name!r}: it has {', '.join(found.names)}."
-            )
+def _columns(path: str, wanted: pa.Schema) -> tuple[str, ...]:
+    """The columns of an index, which are of the types that are wanted.
+
+    Raises:
+        CorruptRecordError: They are not, or one that every index has is missing.
+    """
+    found = index.schema_at(path)
     for field in wanted:
-        for type_ in (found.field(n).type for n in found.get_all_field_indices(field.name)):
+        for number in found.get_all_field_indices(field.name):
+            type_ = found.field(number).type
             if _plain(type_) != _plain(field.type):
                 raise CorruptRecordError(
                     f"Column {field.name!r} of the index {path} is of the type {type_}: the "
                     f"manifest says {field.type}."
                 )
+    return tuple(found.names)
 
 
 def _plain(type_: pa.DataType) -> object:
@@ -88,13 +89,23 @@ def _plain(type_: pa.DataType) -> object:
     return pa.string() if pa.types.is_large_string(type_) else type_
 
 
-def blame(paths: Iterable[str]) -> None:
-    """Finds the index that cannot be read.
+def blame(database: Database, paths: Iterable[str]) -> None:
+    """Finds the index that cannot be read, if it is that.
 
     Raises:
         CorruptRecordError: It is damaged.
         StorageError: It cannot be opened.
     """
     for path in paths:
-        for _ in index.batches(path, index.COLUMNS):
-            pass
+        try:
+            open(path, "rb").close()
+            for _ in database.batches("SELECT * FROM read_parquet(?)", [[database.names[path]]]):
+                pass
+        except OSError as error:
+            if error.errno is None:  # what Arrow raises
+                raise CorruptRecordError(f"Index {path} cannot be read: {error}.") from error
+            raise StorageError(
+                error.errno, f"Cannot read index {path}: {os.strerror(error.errno)}."
+            ) from error
+        except Exception as error:  # what DuckDB raises of damaged files is of many kinds
+            raise CorruptRecordError(f"Index {path} cannot be read: {error}.") from error
