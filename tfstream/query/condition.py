@@ -13,8 +13,8 @@ class Condition:
     """A predicate over a relation that has an index's columns and `split`.
 
     Attributes:
-        sql: Of the dialect of DuckDB; true or false for every row, never NULL. A `?`
-            stands for each value. Identifiers are quoted.
+        sql: Of the dialect of DuckDB, to stand behind WHERE: it may be NULL where it is
+            not true. A `?` stands for each value. Identifiers are quoted.
         parameters: The values, in the order of their `?`.
     """
 
