@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tfstream.images import RAW, ImageSpec
     from tfstream.iterators import ReinitializableIterator
     from tfstream.opening import open_dataset as open
-    from tfstream.packing import pack
+    from tfstream.packing import append, pack
     from tfstream.stream import StreamDataset
 
 __version__ = "0.1.0"
@@ -30,6 +30,7 @@ __all__ = [
     "PackedDataset",
     "ReinitializableIterator",
     "StreamDataset",
+    "append",
     "bind_data_generator",
     "directory",
     "errors",
@@ -45,6 +46,7 @@ _HOMES = {
     "RAW": ("tfstream.images", "RAW"),
     "ReinitializableIterator": ("tfstream.iterators", "ReinitializableIterator"),
     "StreamDataset": ("tfstream.stream", "StreamDataset"),
+    "append": ("tfstream.packing", "append"),
     "bind_data_generator": ("tfstream.adapters.missinglink", "bind_data_generator"),
     "directory": ("tfstream.adapters.diffgram", "directory"),
     "open": ("tfstream.opening", "open_dataset"),

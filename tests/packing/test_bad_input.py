@@ -233,9 +233,9 @@ def test_a_shard_of_which_no_record_is_left_is_not_there(tree, tmp_path):
 def test_an_image_that_changes_while_it_is_packed_is_named(tree, tmp_path, monkeypatch):
     plan = steps.plan_shards
 
-    def plan_and_change(*args):
+    def plan_and_change(*args, **options):
         trees.put(jpeg(tree), trees.encoded(trees.picture(5)))
-        return plan(*args)
+        return plan(*args, **options)
 
     monkeypatch.setattr(steps, "plan_shards", plan_and_change)
     with pytest.raises(errors.PackError, match=r"00000\.JPEG was changed or removed while"):

@@ -14,7 +14,7 @@ import trees
 
 from tfstream import errors
 from tfstream.format import manifest
-from tfstream.packing import packer
+from tfstream.packing import run
 from tfstream.packing.destination import open_destination
 from tfstream.packing.packer import pack
 from tfstream.storage.uri import open_directory
@@ -23,12 +23,13 @@ OPTIONS = {"shard_bytes": 22_000, "progress": False}
 PROCESSES = 2
 CODE = """
 import os, signal, sys
-from tfstream.packing import packer
+from tfstream.packing import run
+from tfstream.packing.packer import pack
 def end(*args):
     os.kill(os.getpid(), signal.SIGKILL)
 if {before_manifest}:
-    packer.manifest.commit = end
-print(packer.pack(*sys.argv[1:3], processes={processes}, **{options}))
+    run.manifest.commit = end
+print(pack(*sys.argv[1:3], processes={processes}, **{options}))
 """
 
 
@@ -136,7 +137,7 @@ def test_killed_when_the_dataset_was_just_visible_the_same_command_ends_well(
     tree, whole, bucket, home
 ):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packer.Workspace, "discard", lambda self: None)
+        patch.setattr(run.Workspace, "discard", lambda self: None)
         first = quiet(tree, bucket.uri)
     sent = uploads(bucket)
     again = quiet(tree, bucket.uri)
@@ -281,7 +282,7 @@ def no_scan(monkeypatch):
     def scan_tree(*args, **options):
         raise AssertionError("the scan has begun")
 
-    monkeypatch.setattr(packer, "scan_tree", scan_tree)
+    monkeypatch.setattr(run, "scan_tree", scan_tree)
 
 
 def test_a_bucket_that_may_not_be_written_is_told_before_the_scan(tree, bucket, home, no_scan):
@@ -318,16 +319,16 @@ def test_a_prefix_with_other_objects_is_refused(tree, bucket, home, no_scan):
 
 def rival(tree, dest, home, monkeypatch, **options):
     """Makes the next pack be overtaken, just before its manifest, by one on another machine."""
-    commit = packer.manifest.commit
+    commit = run.manifest.commit
 
     def overtaken(directory, made):
-        monkeypatch.setattr(packer.manifest, "commit", commit)
+        monkeypatch.setattr(run.manifest, "commit", commit)
         monkeypatch.setenv("TFSTREAM_CACHE", str(home.parent / "another machine"))
         quiet(tree, dest, **options)
         monkeypatch.setenv("TFSTREAM_CACHE", str(home.parent))
         return commit(directory, made)
 
-    monkeypatch.setattr(packer.manifest, "commit", overtaken)
+    monkeypatch.setattr(run.manifest, "commit", overtaken)
 
 
 def test_of_two_packers_with_other_options_the_first_wins_whole(
@@ -351,7 +352,7 @@ def test_of_two_packers_of_the_same_one_wins_and_neither_disturbs_the_other(
 
 def test_two_packers_of_one_machine_do_not_share_a_destination(tree, bucket, home):
     with (
-        packer.Workspace(open_destination(bucket.uri)),
+        run.Workspace(open_destination(bucket.uri)),
         pytest.raises(errors.DatasetExistsError, match=rf"process {os.getpid()} .*is packing to"),
     ):
         quiet(tree, bucket.uri)
@@ -363,14 +364,14 @@ def test_two_packers_of_one_machine_do_not_share_a_destination(tree, bucket, hom
 def test_the_workspace_may_be_named_and_what_else_is_there_stays(tree, whole, bucket, home):
     mine = trees.put(home.parent / "big disk/mine", "mine")
     seen = set()
-    before = packer.find_delivered
+    before = run.find_delivered
 
     def look(workspace, commit):
         seen.add(workspace.path.parent)
         return before(workspace, commit)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(packer, "find_delivered", look)
+        patch.setattr(run, "find_delivered", look)
         quiet(tree, bucket.uri, workspace=mine.parent)
     assert seen == {mine.parent}
     assert [path.name for path in mine.parent.iterdir()] == ["mine"]

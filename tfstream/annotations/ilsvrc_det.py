@@ -49,6 +49,7 @@ class IlsvrcDet(AnnotationReader):
                 annotation_path=pair.annotation_path,
                 image_path=pair.image_path or os.path.join(images, pair.stem + ".JPEG"),
                 image_found=pair.image_path is not None,
+                sidecars=pair.sidecars,
             )
 
     def read(self, entry: Entry) -> annotated_image_pb2.AnnotatedImage:

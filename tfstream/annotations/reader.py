@@ -24,6 +24,7 @@ class Entry:
         annotation_path: The annotation file.
         image_path: The image file; where it should be when `image_found` is False.
         image_found: Whether the listing saw the image file.
+        sidecars: Files of metadata; of two that name one column, the later counts.
     """
 
     key: str
@@ -31,6 +32,7 @@ class Entry:
     annotation_path: str
     image_path: str
     image_found: bool = True
+    sidecars: tuple[str, ...] = ()
 
 
 class AnnotationReader(Protocol):

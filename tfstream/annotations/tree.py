@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tfstream.annotations import sidecars
 from tfstream.errors import StorageError
 
 __all__ = ["IMAGE_EXTENSIONS", "Pair", "find_trees", "list_directory", "pick_images", "walk_pairs"]
@@ -17,11 +18,15 @@ _DEPTH = 3
 
 @dataclass(frozen=True)
 class Pair:
-    """What lies under one stem: `stem` is relative to both roots, "/" between the parts."""
+    """What lies under one stem: `stem` is relative to both roots, "/" between the parts.
+
+    `sidecars` are files of metadata; of two that name one column, the later counts.
+    """
 
     stem: str
     annotation_path: str | None
     image_path: str | None
+    sidecars: tuple[str, ...] = ()
 
 
 def find_trees(source: str, is_tree: Callable[[str], bool]) -> list[str]:
@@ -96,12 +101,17 @@ def walk_pairs(annotations: str, images: str, below: str = "") -> Iterator[Pair]
         if extension.lower() == ".xml":
             xml[stem] = name
     pictures = pick_images(image_files)
+    beside_xml = sidecars.names_among(annotation_files)
+    beside_pictures = sidecars.names_among(image_files)
     prefix = f"{below}/" if below else ""
     for stem in sorted(xml.keys() | pictures.keys()):
+        names = [names[stem] for names in (xml, pictures) if stem in names]
         yield Pair(
             stem=prefix + stem,
             annotation_path=os.path.join(annotation_directory, xml[stem]) if stem in xml else None,
             image_path=os.path.join(image_directory, pictures[stem]) if stem in pictures else None,
+            sidecars=sidecars.select(annotation_directory, beside_xml, names)
+            + sidecars.select(image_directory, beside_pictures, names[-1:]),
         )
     for sub in sorted({*annotation_subs, *image_subs}):
         yield from walk_pairs(annotations, images, prefix + sub)

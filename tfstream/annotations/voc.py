@@ -63,6 +63,7 @@ class Voc(AnnotationReader):
                 annotation_path=pair.annotation_path,
                 image_path=pair.image_path or os.path.join(images, pair.stem + ".jpg"),
                 image_found=pair.image_path is not None,
+                sidecars=pair.sidecars,
             )
 
     def _listed(self, root: str, lists: str, left_out: Counter[str]) -> Iterator[Entry]:
@@ -84,6 +85,7 @@ class Voc(AnnotationReader):
                     annotation_path=xml or os.path.join(annotations, stem + ".xml"),
                     image_path=image or os.path.join(images, stem + ".jpg"),
                     image_found=image is not None,
+                    sidecars=pair.sidecars if pair else (),
                 )
         unlisted = sum(1 for stem, p in pairs.items() if p.annotation_path and stem not in listed)
         if unlisted:

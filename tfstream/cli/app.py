@@ -19,6 +19,7 @@ __all__ = ["app", "main"]
 # it is asked for.
 _VERBS = (
     "pack",
+    "append",
     "info",
     "cat",
     "query",

@@ -7,7 +7,7 @@ TFRecord files understand them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -45,6 +45,7 @@ __all__ = [
     "main_object",
     "metadata",
     "metadata_text",
+    "put_metadata",
 ]
 
 ENCODED = "image/encoded"
@@ -375,6 +376,18 @@ def _decode_metadata(features: _Features, image: annotated_image_pb2.AnnotatedIm
     plain = json.loads(text)
     if not isinstance(plain, dict):
         raise TypeError(f"{METADATA} holds a {type(plain).__name__} where an object belongs")
+    put_metadata(image, plain)
+
+
+def put_metadata(
+    image: annotated_image_pb2.AnnotatedImage,
+    plain: Mapping[str, str | int | float | bool | None],
+) -> None:
+    """Adds plain values to an image's free metadata; those of the same names are replaced.
+
+    Raises:
+        TypeError: A value is of another type.
+    """
     for name, value in plain.items():
         field = image.metadata[name]
         if isinstance(value, bool):

@@ -49,6 +49,13 @@ class Spread:
         listed = list(values)
         return cls(min(listed), sum(listed), max(listed)) if listed else cls()
 
+    @classmethod
+    def from_proto(cls, proto: manifest_pb2.Range, count: int) -> Spread:
+        """The spread of `count` values of which a manifest holds the range."""
+        if not count:
+            return cls()
+        return cls(int(proto.min), round(proto.mean * count), int(proto.max))
+
     def merge(self, other: Spread) -> Spread:
         """The spread of the values of both."""
         lows = [low for low in (self.low, other.low) if low is not None]
@@ -172,6 +179,27 @@ def to_proto(sums: Partial) -> manifest_pb2.Statistics:
         width=sums.width.to_proto(sums.records),
         height=sums.height.to_proto(sums.records),
         boxes=sums.boxes.to_proto(sums.records),
+    )
+
+
+def from_proto(proto: manifest_pb2.Statistics) -> Partial:
+    """The sums of which a manifest holds the statistics.
+
+    Exact, but for sums of more than 2**51 pixels or objects.
+    """
+    count = proto.records
+    return Partial(
+        records=count,
+        image_bytes=proto.image_bytes,
+        objects=proto.objects,
+        background=proto.background,
+        rotated=proto.rotated,
+        label_objects=Counter(proto.label_objects),
+        label_records=Counter(proto.label_records),
+        formats=Counter(proto.formats),
+        width=Spread.from_proto(proto.width, count),
+        height=Spread.from_proto(proto.height, count),
+        boxes=Spread.from_proto(proto.boxes, count),
     )
 
 

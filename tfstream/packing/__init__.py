@@ -1,4 +1,4 @@
-"""Packing: a tree of annotated images in, the first version of a dataset out."""
+"""Packing: a tree of annotated images in, the first or the next version of a dataset out."""
 
 from __future__ import annotations
 
@@ -6,30 +6,37 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec
 
-from tfstream.packing import packer
+from tfstream.packing.append import append as _append
+from tfstream.packing.job import PackResult
+from tfstream.packing.packer import pack as _pack
 
 if TYPE_CHECKING:
     from tfstream.dataset import PackedDataset
 
-__all__ = ["pack"]
+__all__ = ["append", "pack"]
 
 _Parameters = ParamSpec("_Parameters")
 
 
 def _opening(
-    function: Callable[_Parameters, packer.PackResult],
+    function: Callable[_Parameters, PackResult],
 ) -> Callable[_Parameters, PackedDataset]:
-    """The same function, returning the dataset that was made instead of how it went."""
+    """The same function, returning the version that was made instead of how it went."""
 
     @functools.wraps(function)
-    def pack(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> PackedDataset:
+    def opening(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> PackedDataset:
         from tfstream.opening import open_dataset
 
         project = kwargs.get("project")  # billed for reading, too
-        dest = function(*args, **kwargs).dest
-        return open_dataset(dest, project=project if isinstance(project, str) else None)
+        made = function(*args, **kwargs)
+        return open_dataset(
+            made.dest,
+            version=made.version,
+            project=project if isinstance(project, str) else None,
+        )
 
-    return pack
+    return opening
 
 
-pack = _opening(packer.pack)
+pack = _opening(_pack)
+append = _opening(_append)

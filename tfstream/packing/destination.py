@@ -8,6 +8,7 @@ import hashlib
 import heapq
 import os
 import re
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tfstream.storage.uri import open_directory
 __all__ = ["Destination", "exists_already", "open_destination"]
 
 _WORKSPACE = ".packing"
+_OLD_SECONDS = 60.0  # no writer takes that long for a manifest
 # What a new file system holds before anybody puts anything there.
 _HARMLESS = {"lost+found"}
 # What packers put into a dataset: another one may be at work there, or have been.
@@ -44,8 +46,10 @@ class Destination(abc.ABC):
         at_once: How many shards are delivered at once; so many lie in the workspace at most, but
             for those that are being written.
         elsewhere: How to have the workspace on another disk, as an error says it.
+        growing: Whether there is a dataset, to be added to.
     """
 
+    growing: bool
     directory: Directory
     workspace: Path
     rejects: Path
@@ -60,19 +64,28 @@ class Destination(abc.ABC):
     def __str__(self) -> str:
         return str(self.name)
 
-    @abc.abstractmethod
     def check(self, *, resuming: bool) -> None:
-        """Finds out whether a dataset may be made there, before there is any work in it.
+        """Finds out whether a dataset may be made or added to, before there is any work in it.
 
         Args:
             resuming: Whether a pack to it was begun from here before: a dataset may be its result.
 
         Raises:
-            DatasetExistsError: There is one already.
+            DatasetExistsError: There is one already, and it is not to be added to.
+            DatasetNotFoundError: There is none to be added to.
             InvalidArgumentError: It holds other things.
             StorageError: It cannot be read or written; AccessDeniedError and ObjectNotFoundError
                 (of a bucket) are such.
         """
+        if self.growing:
+            manifest.load(self.directory)
+            self.directory.require_writable()
+        else:
+            self._check_empty(resuming=resuming)
+
+    @abc.abstractmethod
+    def _check_empty(self, *, resuming: bool) -> None:
+        """What `check` does where there is to be no dataset yet."""
 
     @abc.abstractmethod
     def deliver(
@@ -118,14 +131,15 @@ class _Local(Destination):
     at_once = 4  # of which each waits for the disk
     elsewhere = "pack to another place"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, growing: bool) -> None:
+        self.growing = growing
         self._path = path
         self._made = False
         self.directory = LocalDirectory(str(path))
         self.workspace = path / _WORKSPACE
         self.rejects = Path(f"{path}.rejects.jsonl")
 
-    def check(self, *, resuming: bool) -> None:
+    def _check_empty(self, *, resuming: bool) -> None:
         try:
             names = sorted(os.listdir(self._path))
         except FileNotFoundError:
@@ -171,9 +185,12 @@ class _Local(Destination):
     def settle(self) -> None:
         # After a power cut there is no dataset without its shards.
         flush_directory(self._path / SHARDS)
-        # Of a manifest that was being written when its writer was killed.
+        # Of a manifest that was being written when its writer was killed; but where there is a
+        # dataset, a writer of another kind may be at work.
         for draft in (self._path / "manifests").glob(f".*{TEMPORARY_SUFFIX}"):
-            draft.unlink()
+            with contextlib.suppress(FileNotFoundError):
+                if not self.growing or time.time() - draft.stat().st_mtime > _OLD_SECONDS:
+                    draft.unlink()
 
     def abandon(self) -> None:
         for directory in (self._path / SHARDS, *([self._path] if self._made else [])):
@@ -187,14 +204,15 @@ class _Remote(Destination):
     at_once = 8  # what it takes to fill a link with single uploads
     elsewhere = "name another directory for it with workspace=… (--workspace)"
 
-    def __init__(self, directory: Directory, workspaces: Path) -> None:
+    def __init__(self, directory: Directory, workspaces: Path, *, growing: bool) -> None:
+        self.growing = growing
         self.directory = directory
         place = hashlib.blake2b(directory.uri.encode(), digest_size=8).hexdigest()
         last = re.sub(r"[^\w.-]", "_", directory.uri.rpartition("/")[2])[:40]
         self.workspace = workspaces / f"{last}-{place}"
         self.rejects = Path.cwd() / f"{last}.rejects.jsonl"
 
-    def check(self, *, resuming: bool) -> None:
+    def _check_empty(self, *, resuming: bool) -> None:
         if not resuming and (versions := manifest.versions(self.directory)):
             raise exists_already(self, versions[-1])
         for info in self.directory.list():
@@ -237,6 +255,7 @@ def open_destination(
     *,
     workspace: str | os.PathLike[str] | None = None,
     project: str | None = None,
+    growing: bool = False,
 ) -> Destination:
     """Names a destination; nothing is looked at yet.
 
@@ -245,6 +264,7 @@ def open_destination(
         workspace: The directory that holds the workspaces of remote destinations; None:
             `packing` in the user's cache directory.
         project: That is billed for requests; None: the bucket's own.
+        growing: Whether there is a dataset, to be added to.
 
     Raises:
         InvalidArgumentError: They cannot be used so.
@@ -254,21 +274,22 @@ def open_destination(
         raise InvalidArgumentError("dest='' is no place: give a directory, or gs://bucket/prefix.")
     directory = open_directory(text, Access(project=project))
     if directory.path is None:
-        return _Remote(directory, Path(os.path.abspath(workspace or _cache() / "packing")))
+        workspaces = Path(os.path.abspath(workspace or _cache() / "packing"))
+        return _Remote(directory, workspaces, growing=growing)
     for name, value in (("workspace", workspace), ("project", project)):
         if value is not None:
             raise InvalidArgumentError(
                 f"{name}={os.fspath(value)!r} is for a remote destination, and {text!r} is a local "
                 "directory: leave it out."
             )
-    return _Local(Path(os.path.abspath(text)))
+    return _Local(Path(os.path.abspath(text)), growing=growing)
 
 
 def exists_already(destination: Destination, version: int) -> DatasetExistsError:
     """The error for a destination that holds a dataset."""
     return DatasetExistsError(
         f"{destination} holds a dataset already (version {version}); it is left as it is. Pack to "
-        "another place, or look at what is there with `tfstream info`."
+        "another place, add to it with `tfstream append`, or look at it with `tfstream info`."
     )
 
 

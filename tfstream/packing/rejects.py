@@ -23,7 +23,15 @@ from tfstream.storage.local import write_atomically
 __all__ = ["Action", "Kind", "Reject", "RejectsFile"]
 
 Kind = Literal[
-    "missing image", "annotation", "image", "size", "box", "polygon", "label", "duplicate key"
+    "missing image",
+    "annotation",
+    "metadata",
+    "image",
+    "size",
+    "box",
+    "polygon",
+    "label",
+    "duplicate key",
 ]
 Action = Literal["not packed", "record left out", "object left out", "object clipped"]
 

@@ -1,37 +1,38 @@
-"""The scan: reads annotations and image headers, and tells which records there can be."""
+"""The scan of some images: reads annotations, metadata and image headers; a worker's task."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import os
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from tfstream.annotations.reader import AnnotationReader, Entry
+import numpy as np
+from numpy.typing import NDArray
+
+from tfstream.annotations import sidecars
+from tfstream.annotations.reader import Entry
 from tfstream.annotations.registry import reader
 from tfstream.errors import AnnotationError, MissingImageError
-from tfstream.format import index, record
+from tfstream.format import example, index, record
 from tfstream.format.label_map import LabelMap
 from tfstream.format.size import encoded_size, index_slack
-from tfstream.packing import reencode
+from tfstream.packing import metadata, reencode
 from tfstream.packing.images import ImageFacts, probe
 from tfstream.packing.options import Options
 from tfstream.packing.plan import key_hash
-from tfstream.packing.pool import Pool
-from tfstream.packing.progress import Progress
-from tfstream.packing.rejects import Action, Kind, Reject, RejectsFile
-from tfstream.packing.spool import Batch, Table, pack_entry
+from tfstream.packing.rejects import Action, Kind, Reject
+from tfstream.packing.spool import Batch, pack_entry
 from tfstream.packing.validate import check
 from tfstream.v1 import annotated_image_pb2
 
-__all__ = ["ScanResult", "ScanTask", "Scanned", "scan", "scan_tree"]
+__all__ = ["CHUNK", "ScanResult", "ScanTask", "scan"]
 
-_CHUNK = 128  # annotations a task: some 20 ms of work
+CHUNK = 128  # annotations a task: some 20 ms of work
+
+Values = Mapping[str, sidecars.Value]
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,16 @@ class ScanTask:
     """Some entries of the listing to scan.
 
     Attributes:
-        entries: At most `_CHUNK`.
+        entries: At most `CHUNK`.
         options: How to pack.
         labels: The labels that there may be; None: any.
+        metadata: The sorted file of metadata; None: there is none.
     """
 
     entries: Sequence[Entry]
     options: Options
     labels: LabelMap | None
+    metadata: Path | None
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,9 @@ class ScanResult:
         batch: The records that can be packed.
         digest: Of what will be packed, [n] of 8 bytes.
         labels: That occur.
-        metadata: Name to type, of the metadata that occur.
+        kinds: Of the metadata that occur: by name, the types.
+        first: By name, the key of the first record that has such metadata.
+        rows: Of the file of metadata that belong to the entries.
         rejects: What is wrong, in the order of the entries.
         left_out: Entries that make no record.
     """
@@ -65,109 +70,11 @@ class ScanResult:
     batch: Batch
     digest: bytes
     labels: frozenset[str]
-    metadata: dict[str, str]
+    kinds: dict[str, set[str]]
+    first: dict[str, str]
+    rows: NDArray[np.int64]
     rejects: list[Reject]
     left_out: int
-
-
-@dataclass(frozen=True)
-class Scanned:
-    """What the scan found, in all.
-
-    Attributes:
-        table: The records that there can be.
-        labels: The label map.
-        metadata: The metadata columns: name to type.
-        commit: Hash of what will be packed, and how.
-        rejected: Entries of the tree that make no record, because something is wrong with them.
-        left_out: Files that are no entry, by reason.
-    """
-
-    table: Table
-    labels: LabelMap
-    metadata: dict[str, str]
-    commit: str
-    rejected: int
-    left_out: dict[str, int]
-
-
-def scan_tree(
-    reader: AnnotationReader,
-    root: str,
-    options: Options,
-    *,
-    labels: LabelMap | None,
-    background: bool,
-    spool: Path,
-    rejects: RejectsFile,
-    pool: Pool,
-    show: Progress,
-) -> Scanned:
-    """Reads every annotation and every image's header; writes the spool file.
-
-    Args:
-        reader: Of the tree's format.
-        root: The tree.
-        options: How to pack.
-        labels: The label map; None: it is made of the labels that occur.
-        background: Whether a map made here has a background class.
-        spool: The file to write.
-        rejects: Takes what is wrong.
-        pool: Does the work.
-        show: Is told of the progress.
-
-    Raises:
-        AnnotationError: There is no annotation at all.
-        StorageError: A file cannot be read.
-    """
-    table = Table()
-    names: set[str] = set()
-    metadata: dict[str, str] = {}
-    state = hashlib.blake2b(digest_size=6)
-    rejected = 0
-    left_out: Counter[str] = Counter()
-    tasks = _scan_tasks(reader, root, options, labels, left_out)
-    show.begin("Scanning")
-    with open(spool, "wb") as file:
-        for found in pool.map(scan, tasks, show.update):
-            table.append(found.batch)
-            file.write(found.batch.entries)
-            state.update(found.digest)
-            names |= found.labels
-            metadata = index.merge_schemas(metadata, found.metadata)
-            rejects.add(found.rejects)
-            rejected += found.left_out
-    show.end()
-    if len(table) == 0 and rejected == 0:
-        without = left_out["images without annotation"]
-        besides = f" ({without:,} images without one)" if without else ""
-        raise AnnotationError(
-            f"{root} holds no annotation{besides}: there is no .xml file in its {reader.layout}."
-        )
-    if labels is None:
-        labels = LabelMap.from_names(sorted(names), background=background)
-    how = [asdict(options), asdict(labels)]
-    state.update(json.dumps(how, sort_keys=True).encode())
-    return Scanned(
-        table=table,
-        labels=labels,
-        metadata=metadata,
-        commit=state.hexdigest(),
-        rejected=rejected,
-        left_out=dict(sorted(left_out.items())),
-    )
-
-
-def _scan_tasks(
-    reader: AnnotationReader,
-    root: str,
-    options: Options,
-    labels: LabelMap | None,
-    left_out: Counter[str],
-) -> Iterator[ScanTask]:
-    entries = reader.entries(root, left_out)
-    while chunk := list(islice(entries, _CHUNK)):
-        yield ScanTask(chunk, options, labels)
 
 
 def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:
@@ -188,18 +95,20 @@ def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:
     splits: list[str] = []
     digests: list[bytes] = []
     labels: set[str] = set()
-    metadata: dict[str, str] = {}
+    kinds: dict[str, set[str]] = {}
+    first: dict[str, str] = {}
     rejects: list[Reject] = []
     image_bytes = 0
-    for entry in task.entries:
-        found = _scan_one(entry, read, task, rejects)
+    rows, joined = _join(task)
+    for entry, more in zip(task.entries, joined, strict=True):
+        found = _scan_one(entry, read, more, task, rejects)
         if found is None:
             continue
         image, facts = found
         labels.update(item.label for item in image.objects)
-        columns = index.schema_of(image)
-        if columns.items() - metadata.items():
-            metadata = index.merge_schemas(metadata, columns)
+        for name, kind in index.schema_of(image).items():
+            kinds.setdefault(name, set()).add(kind)
+            first.setdefault(name, image.key)
         guess = reencode.plan(image, facts, task.options)
         hashes.append(key_hash(image.key, task.options.seed))
         stored = facts.bytes if guess is None else guess
@@ -221,15 +130,26 @@ def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:
         ),
         digest=b"".join(digests),
         labels=frozenset(labels),
-        metadata=metadata,
+        kinds=kinds,
+        first=first,
+        rows=rows,
         rejects=rejects,
         left_out=len(task.entries) - len(entries),
     )
 
 
+def _join(task: ScanTask) -> tuple[NDArray[np.int64], Sequence[Values]]:
+    """The rows of the file of metadata that belong to the entries, and what each entry's says."""
+    if task.metadata is None:
+        return np.empty(0, np.int64), [{}] * len(task.entries)
+    rows = metadata.find_rows(task.metadata, [entry.key for entry in task.entries])
+    return rows[rows >= 0], metadata.values_of(task.metadata, rows)
+
+
 def _scan_one(
     entry: Entry,
     read: Callable[[Entry], annotated_image_pb2.AnnotatedImage],
+    joined: Values,
     task: ScanTask,
     rejects: list[Reject],
 ) -> tuple[annotated_image_pb2.AnnotatedImage, ImageFacts] | None:
@@ -237,15 +157,20 @@ def _scan_one(
     action: Action = "not packed" if task.options.on_invalid == "error" else "record left out"
     reject = functools.partial(Reject, key=entry.key, split=entry.split, action=action)
     kind: Kind = "annotation"
+    file = entry.annotation_path
     try:
         image = read(entry)
-        kind = "image"
+        kind = "metadata"
+        names = (os.path.basename(entry.image_path), os.path.basename(entry.annotation_path))
+        for file in entry.sidecars:
+            example.put_metadata(image, sidecars.read(file, names))
+        example.put_metadata(image, joined)
+        kind, file = "image", entry.image_path
         facts = probe(entry.image_path)
     except MissingImageError as error:
         rejects.append(reject(file=entry.image_path, kind="missing image", reason=str(error)))
         return None
     except AnnotationError as error:
-        file = entry.annotation_path if kind == "annotation" else entry.image_path
         rejects.append(reject(file=file, kind=kind, reason=str(error)))
         return None
     except FileNotFoundError:  # a link that leads nowhere, or removed meanwhile

@@ -5,8 +5,9 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from types import TracebackType
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from tfstream.v1 import annotated_image_pb2
 
 _Number = TypeVar("_Number", bound=np.generic)
 
-__all__ = ["Batch", "Entry", "Spool", "Table", "pack_entry"]
+__all__ = ["Batch", "Entry", "Spool", "Table", "pack_entry", "unpack_entries"]
 
 # Bytes of the annotation; bytes and mtime of the image file; whether it is re-encoded.
 _HEADER = struct.Struct("<IQq?")
@@ -58,6 +59,27 @@ class Batch:
     frame_bytes: Sequence[int]
     slack: Sequence[int]
     splits: Sequence[str]
+
+    def take(self, places: Sequence[int]) -> Batch:
+        """The records at some places."""
+        ends = list(accumulate(self.lengths))
+        return Batch(
+            entries=b"".join(self.entries[ends[i] - self.lengths[i] : ends[i]] for i in places),
+            lengths=[self.lengths[i] for i in places],
+            hashes=[self.hashes[i] for i in places],
+            frame_bytes=[self.frame_bytes[i] for i in places],
+            slack=[self.slack[i] for i in places],
+            splits=[self.splits[i] for i in places],
+        )
+
+
+def unpack_entries(batch: Batch) -> Iterator[annotated_image_pb2.AnnotatedImage]:
+    """The annotations of a batch."""
+    begin = 0
+    for length in batch.lengths:
+        text = batch.entries[begin + _HEADER.size : begin + length]
+        yield annotated_image_pb2.AnnotatedImage.FromString(text)
+        begin += length
 
 
 def pack_entry(

@@ -1,36 +1,28 @@
-"""The steps of a pack over all records after the scan: plan shards, write them, describe them."""
+"""The steps of a pack over all records after the scan: plan shards, and write them."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-import tfstream
-from tfstream.format import statistics
 from tfstream.packing.delivery import Delivered, Delivery
 from tfstream.packing.journal import ShardResult
 from tfstream.packing.options import Options
-from tfstream.packing.plan import cut, order, order_splits, shard_stem
+from tfstream.packing.plan import cut, key_hash, order, order_splits, shard_stem
 from tfstream.packing.pool import Pool
 from tfstream.packing.progress import Progress
 from tfstream.packing.rejects import Reject, RejectsFile
-from tfstream.packing.scan import Scanned
 from tfstream.packing.spool import Spool, Table
+from tfstream.packing.survey import Scanned
 from tfstream.packing.workspace import Workspace
-from tfstream.packing.write import ShardTask, object_names, write_shard
-from tfstream.v1 import manifest_pb2
+from tfstream.packing.write import ShardTask, write_shard
 
-__all__ = [
-    "Plan",
-    "make_manifest",
-    "plan_shards",
-    "write_shards",
-]
+__all__ = ["Plan", "plan_shards", "write_shards"]
 
 _INDEX_BYTES_A_RECORD = 100
 # A shard, its index and its journal fill their last block each by half, and a little more.
@@ -58,7 +50,12 @@ class Plan:
 
 
 def plan_shards(
-    scanned: Scanned, options: Options, workspace: Workspace, rejects: RejectsFile
+    scanned: Scanned,
+    options: Options,
+    workspace: Workspace,
+    rejects: RejectsFile,
+    *,
+    taken: Mapping[str, str],
 ) -> Plan:
     """Orders the records and cuts them into shards.
 
@@ -67,10 +64,11 @@ def plan_shards(
         options: How to pack.
         workspace: Of the destination.
         rejects: Takes the records whose key another one has.
+        taken: Keys that records of the dataset have, each with its shard.
     """
     table = scanned.table
     stored = order(table.hashes)
-    again = _repeated(table, stored, workspace.spool, options, rejects)
+    again = _repeated(table, stored, workspace.spool, options, rejects, taken)
     if again:
         stored = stored[~np.isin(stored, np.fromiter(again, np.int64))]
     sizes = table.sizes(scanned.labels.classes)
@@ -106,36 +104,42 @@ def _repeated(
     spool: Path,
     options: Options,
     rejects: RejectsFile,
+    taken: Mapping[str, str],
 ) -> list[int]:
     """The positions of records whose key an earlier one has; each is put among the rejects."""
     hashes = table.hashes[stored]
-    suspects = np.flatnonzero(hashes[1:] == hashes[:-1]) + 1
-    found = []
-    if len(suspects):
-        first: dict[str, str] = {}
-        with Spool(spool) as entries:
-            # Stored order keeps equal hashes in the order of the listing.
-            for place in sorted({*suspects.tolist(), *(suspects - 1).tolist()}):
-                position = int(stored[place])
-                image = entries.read(int(table.offsets[position])).image
-                if image.key in first:
-                    found.append((position, image, first[image.key]))
-                else:
-                    first[image.key] = image.annotation_path
-    for _, image, other in sorted(found, key=lambda each: each[0]):
-        rejects.add(
-            [
-                Reject(
-                    file=image.annotation_path,
-                    key=image.key,
-                    split=image.split,
-                    kind="duplicate key",
-                    reason=f"its key {image.key!r} is that of {other} already",
-                    action="not packed" if options.on_invalid == "error" else "record left out",
-                )
-            ]
-        )
-    return [position for position, _, _ in found]
+    same = np.flatnonzero(hashes[1:] == hashes[:-1]) + 1
+    known = np.array([key_hash(key, options.seed) for key in taken], np.uint64)
+    suspects = np.unique(np.concatenate([same, same - 1, np.flatnonzero(np.isin(hashes, known))]))
+    if not len(suspects):
+        return []
+    found = {}
+    first: dict[str, str] = {}
+    with Spool(spool) as entries:
+        # Stored order keeps equal hashes in the order of the listing.
+        for position in stored[suspects].tolist():
+            image = entries.read(int(table.offsets[position])).image
+            if image.key in taken:
+                found[position] = f"in the dataset already, in {taken[image.key]}"
+            elif image.key in first:
+                found[position] = f"that of {first[image.key]} already"
+            else:
+                first[image.key] = image.annotation_path
+        for position in sorted(found):
+            image = entries.read(int(table.offsets[position])).image
+            rejects.add(
+                [
+                    Reject(
+                        file=image.annotation_path,
+                        key=image.key,
+                        split=image.split,
+                        kind="duplicate key",
+                        reason=f"its key {image.key!r} is {found[position]}",
+                        action="not packed" if options.on_invalid == "error" else "record left out",
+                    )
+                ]
+            )
+    return list(found)
 
 
 def write_shards(
@@ -183,55 +187,3 @@ def write_shards(
     for result in ordered:
         rejects.add(result.rejects)
     return ordered
-
-
-def make_manifest(
-    scanned: Scanned, plan: Plan, results: Sequence[ShardResult], options: Options
-) -> manifest_pb2.Manifest:
-    """The manifest of the first version of a dataset.
-
-    Args:
-        scanned: What was found.
-        plan: What was to be written.
-        results: Of the plan's shards, in its order.
-        options: How it was packed.
-    """
-    written = iter(results)
-    splits = []
-    for name, tasks in plan.splits:
-        shards = [next(written) for _ in tasks]
-        splits.append(
-            manifest_pb2.Split(
-                name=name,
-                shards=[_shard_proto(shard) for shard in shards if shard.bytes],
-                statistics=statistics.to_proto(
-                    statistics.merge(shard.statistics for shard in shards)
-                ),
-            )
-        )
-    return manifest_pb2.Manifest(
-        version=1,
-        commit=scanned.commit,
-        tfstream_version=tfstream.__version__,
-        splits=[split for split in splits if split.shards],
-        labels=scanned.labels.to_proto(),
-        schema=manifest_pb2.Schema(metadata=scanned.metadata),
-        pack=manifest_pb2.PackParameters(
-            format=options.format,
-            seed=options.seed,
-            shard_bytes=options.shard_bytes,
-            on_invalid=options.on_invalid,
-            max_side=options.max_side or 0,
-            quality=options.stored_quality,
-        ),
-    )
-
-
-def _shard_proto(shard: ShardResult) -> manifest_pb2.Shard:
-    path, index_path = object_names(shard.stem)
-    return manifest_pb2.Shard(
-        path=path,
-        index_path=index_path,
-        records=shard.statistics.records,
-        bytes=shard.bytes,
-    )

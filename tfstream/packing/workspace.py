@@ -35,6 +35,7 @@ class Workspace:
     lock            held by the packer and its workers
     spool           what the scan found
     rejects         draft of the rejects file
+    metadata.arrow  the rows of the file of metadata, sorted
     <commit>/       shards on their way, and journals of those that were delivered
     ```
 
@@ -68,6 +69,7 @@ class Workspace:
         self.destination.check(resuming=self.path.exists())
         with self._writing():
             self._acquire()
+            self._remove_scratch()
         return self
 
     def __exit__(
@@ -108,13 +110,17 @@ class Workspace:
         with write_atomically(self.drafts(commit) / _NOTE) as file:
             file.write(json.dumps(what).encode())
 
-    def noted(self, commit: str) -> dict[str, Any]:
-        """What `note` wrote down; empty where it did not."""
-        try:
-            noted = json.loads((self.drafts(commit) / _NOTE).read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return noted if isinstance(noted, dict) else {}
+    def notes(self) -> list[tuple[str, dict[str, Any]]]:
+        """What `note` wrote down, with the commit each time."""
+        found = []
+        for path in self.path.glob(f"*/{_NOTE}"):
+            with contextlib.suppress(ValueError):
+                found.append((path.parent.name, json.loads(path.read_bytes())))
+        return found
+
+    def forget(self, commit: str) -> None:
+        """Removes what is known of a commit."""
+        shutil.rmtree(self.drafts(commit), ignore_errors=True)
 
     def discard(self) -> None:
         """Removes the workspace."""
@@ -170,11 +176,17 @@ class Workspace:
             if file.suffix != ".json":
                 file.unlink(missing_ok=True)
 
+    def _remove_scratch(self) -> None:
+        """Removes what each run makes anew."""
+        for path in self.path.iterdir():
+            if path.is_file() and path.name != "lock":
+                path.unlink()
+        shutil.rmtree(self.path / "metadata.duckdb.tmp", ignore_errors=True)
+
     def _give_up(self) -> None:
         """Keeps journals; what else there is was of no use."""
         with contextlib.suppress(OSError):
-            self.spool.unlink(missing_ok=True)
-            self.rejects.unlink(missing_ok=True)
+            self._remove_scratch()
             self._remove_drafts("*")
         if not self.stems():
             self.discard()
