@@ -47,9 +47,13 @@ def image(key: str, number: int) -> AnnotatedImage:
     return made
 
 
-def write_dataset(root: Path, shards: dict[str, list[list[AnnotatedImage]]]) -> Manifest:
+def write_dataset(
+    root: Path,
+    shards: dict[str, list[list[AnnotatedImage]]],
+    schema: dict[str, str] | None = None,
+) -> Manifest:
     """Writes a version 1 with the images given by split and shard."""
-    schema = {"number": "int", "half": "float"}
+    schema = schema or {"number": "int", "half": "float"}
     made = Manifest(
         version=1,
         commit="ab",

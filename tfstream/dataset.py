@@ -363,12 +363,12 @@ class PackedDataset(Records):
         return self._with(f"[{len(places)} chosen]", lambda: self._selected.take(places))
 
     def __repr__(self) -> str:
-        steps = "".join(step if step.startswith("[") else f".{step}" for step in self._query)
-        what = f"{self._version.directory} version {self.version}{' ' * bool(steps)}{steps}"
-        # Not worth a look at the indexes.
-        known = self._select is None or "_selection" in self.__dict__
-        count = f"{len(self)} {'elements' if known and self._members > 1 else 'records'}"
-        return f"<PackedDataset {what}{': ' + count if known else ''}>"
+        what = self._named
+        if self._select is not None and "_selection" not in self.__dict__:
+            return f"<PackedDataset {what}>"  # not worth a look at the indexes
+        return (
+            f"<PackedDataset {what}: {len(self)} {'records' if self._members == 1 else 'points'}>"
+        )
 
     def stream(
         self,
@@ -444,6 +444,7 @@ class PackedDataset(Records):
             self._selection,
             self._filled,
             lambda: self._table,
+            what=self._named,
             read_ahead=read_ahead,
             service=service,
             batch_size=batch_size,

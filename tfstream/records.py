@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Records"]
 
+_SIMILAR = 0.7  # keys that are less alike (Jaro-Winkler, 0 to 1) are not worth a mention
+
 
 class Records:
     """Selected records of some splits of a version.
@@ -98,6 +100,11 @@ class Records:
         return self._query
 
     @property
+    def _named(self) -> str:
+        """What this is, for messages."""
+        return ".".join([f"{self._version.directory} version {self.version}", *self._query])
+
+    @property
     def splits(self) -> tuple[str, ...]:
         """The names of the splits that the records come from, or that a query's `@split` made."""
         if self._selection is not None and self._selection.parts is not None:
@@ -159,9 +166,13 @@ class Records:
 
     def _similar_keys(self, key: str) -> list[str]:
         """Keys that somebody may have meant."""
-        values = self._engine.evaluate(None, 'jaro_winkler_similarity("key", ?)', (key,))
-        rows = np.argsort(-values, kind="stable")[:3]
-        return self._engine.table(rows[values[rows] > 0.8], ["key"])["key"].to_pylist()
+        rows = self._rows("looking up a key")
+        column = self._engine.identifier("key")
+        values = self._engine.evaluate(rows, f"jaro_winkler_similarity({column}, ?)", [key])
+        best = np.argsort(-values, kind="stable")[:3]
+        best = best[values[best] > _SIMILAR]
+        chosen = best if rows is None else rows[best]
+        return list(self._engine.table(chosen, ["key"])["key"].to_pylist())
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return map(self._element, range(len(self)))
@@ -183,7 +194,7 @@ class Records:
             if key not in places:
                 near = self._similar_keys(key)
                 hint = f" (near it: {', '.join(near)})" if near else ""
-                raise NoSuchKeyError(f"{self._version.directory} holds no record {key!r}{hint}")
+                raise NoSuchKeyError(f"{self._named} holds no record {key!r}{hint}")
         return np.array([places[key] for key in keys], np.int64)
 
     def _element(self, number: int) -> dict[str, Any]:

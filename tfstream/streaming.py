@@ -39,6 +39,7 @@ def stream_of(  # noqa: D417 (the rest are described there)
     filled: Integers | None,
     table: Callable[[], RecordTable],
     *,
+    what: str,
     batch_size: int | None,
     image: Any,
     label: Any,
@@ -63,6 +64,7 @@ def stream_of(  # noqa: D417 (the rest are described there)
         filled: int64 [elements * members], the elements' records, with others in the place of
             missing ones; None: all.
         table: Where those lie, of a dataset on local disk.
+        what: The dataset and how its records were chosen, for messages.
         others: What `tfstream.stream.build` takes as it is.
     """
     from tfstream import service as service_lib
@@ -70,6 +72,11 @@ def stream_of(  # noqa: D417 (the rest are described there)
     from tfstream.source import DataPoints
 
     count = version.records(splits) if selection is None else len(selection)
+    if count == 0:
+        raise InvalidArgumentError(
+            f"{what} holds no record to make a stream of: ask for others, or look at what there is "
+            "with `tfstream query`"
+        )
     members = 1 if selection is None else selection.members
     points = None
     if selection is not None and selection.elements.ndim > 1:
