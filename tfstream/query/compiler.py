@@ -65,7 +65,7 @@ def compile_where(query: Query, fields: Fields) -> Condition:
 
     >>> from tfstream.query.parser import parse
     >>> compile_where(parse("width > 3 label:dog"), Fields({}, ["dog"], ["train"]))
-    Condition(sql='"width" > ? AND "label" = ?', parameters=(3, 'dog'))
+    Condition(sql='("width" > ?) AND ("label" = ?)', parameters=(3, 'dog'))
     """
     bind(query, fields)
     if query.where is None:
@@ -319,7 +319,7 @@ class _Compiler:
         if kind == "name":
             raise Mistake(
                 f"{column.name} is {_HOLDS[column.kind]}: only numbers can be compared with "
-                f"another field, and {value.raw} is not quoted as a whole.",
+                f"another field. Text is quoted as a whole.",
                 value.column,
             )
         advice = ""
@@ -341,8 +341,8 @@ def _begin(value: Value) -> Any:
     return value.value.first if isinstance(value.value, Period) else value.value
 
 
-_ALMOST_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}(?:T.*)?")
-_NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?")
+_ALMOST_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:T.*)?")
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?")
 
 
 def _check_known(column: Column, value: Value) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
+from tfstream.query.columns import identifiers
 from tfstream.query.mistakes import Mistake, nearest, query_error
 from tfstream.query.operators import ALIASES
 
@@ -124,16 +126,20 @@ class Fields:
             return self._own(name[len(_FILE) :])
         raise Mistake(f"There is no field {name!r}. {self._advice(name)}", column)
 
+    @functools.cached_property
+    def _sql(self) -> dict[str, str]:
+        return identifiers(self.metadata)
+
     def _own(self, name: str) -> Column:
         values = {"label": self.labels, "split": self.splits}.get(name)
         return Column(
-            name, _quoted(name), _INDEX[name], values=None if values is None else tuple(values)
+            name, self._sql[name], _INDEX[name], values=None if values is None else tuple(values)
         )
 
     def _free(self, name: str) -> Column:
         kinds: dict[str, Kind] = {"string": "string", "int": "int", "float": "float"}
         kind = kinds.get(self.metadata[name], "bool")
-        sql = _quoted(name)
+        sql = self._sql[name]
         if kind == "float":
             # DuckDB holds NaN for larger than all numbers; here it is no value.
             sql = f"CASE WHEN isnan({sql}) THEN NULL ELSE {sql} END"
@@ -144,7 +150,7 @@ class Fields:
             near = nearest(label, self.labels)
             advice = f"Did you mean {_written(_COUNTS, near)}?" if near else self._labels_known()
             raise Mistake(f"There is no label {label!r}. {advice}", column)
-        return Column(_COUNTS + label, f"coalesce({_quoted('labels')}[?], 0)", "int", (label,))
+        return Column(_COUNTS + label, f"coalesce({self._sql['labels']}[?], 0)", "int", (label,))
 
     def _labels_known(self) -> str:
         if not self.labels:
@@ -177,11 +183,6 @@ class Fields:
         names = [_word(known) for known in self._names()]
         more = ", …" if len(names) > _SHOWN else ""
         return f"There are {', '.join(names[:_SHOWN])}{more}, and labels.NAME."
-
-
-def _quoted(name: str) -> str:
-    """An identifier of SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _word(name: str) -> str:

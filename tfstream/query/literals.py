@@ -18,7 +18,7 @@ _PART = re.compile(r"""\"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|(?:[^"'\\]|\\.)+""",
 _DATE = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
     r"(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:?\d\d)?)?",
-    re.IGNORECASE,
+    re.ASCII | re.IGNORECASE,
 )
 
 
@@ -79,11 +79,12 @@ def number(raw: str, column: int) -> int | float:
     """
     value = float(raw)
     if math.isinf(value):
-        raise Mistake(f"The number {_short(raw)} is too large.", column)
-    if re.fullmatch(r"[+-]?\d+", raw) and abs(value) < 2 * _LARGEST:
-        exact = int(raw)
-        return exact if -_LARGEST <= exact <= _LARGEST else value
-    return value
+        raise Mistake(f"The number {raw} is too large.", column)
+    digits = raw.lstrip("+-").lstrip("0") or "0"
+    if not digits.isdecimal() or len(digits) > len(str(_LARGEST)):
+        return value
+    exact = -int(digits) if raw[0] == "-" else int(digits)
+    return exact if -_LARGEST <= exact <= _LARGEST else value
 
 
 def date(raw: str, column: int) -> Period:
@@ -122,7 +123,7 @@ def date(raw: str, column: int) -> Period:
         return Period(first, first + length)
     except (ValueError, OverflowError):
         raise Mistake(
-            f"There is no date {_short(raw)}. Dates are written 2024-01-31 or "
+            f"There is no date {raw}. Dates are written 2024-01-31 or "
             "2024-01-31T12:30:00Z; where it is meant as text, quote it.",
             column,
         ) from None
@@ -137,7 +138,3 @@ def _offset(zone: str | None) -> datetime.timedelta:
         raise ValueError(zone)
     ahead = datetime.timedelta(hours=hours, minutes=minutes)
     return -ahead if zone[0] == "-" else ahead
-
-
-def _short(raw: str) -> str:
-    return raw if len(raw) <= 40 else raw[:39] + "…"

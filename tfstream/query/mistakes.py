@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable
 
@@ -11,6 +12,7 @@ from tfstream.errors import QueryError
 __all__ = ["Mistake", "nearest", "query_error"]
 
 _SHOWN = 72  # characters of a long query, around the mistake
+_LONG = 60  # characters of a word in a message
 _COMPARED = 100  # characters of a name: the comparison's time grows with their product
 
 
@@ -48,6 +50,7 @@ def query_error(message: str, text: str, column: int) -> QueryError:
     before = ("…" if start else "") + _plain(text[start:place])
     after = _plain(text[place:stop]) + ("…" if stop < len(text) else "")
     caret = " " * sum(_cells(character) for character in before) + "^"
+    message = re.sub(rf"(\S{{{_LONG}}})\S+", r"\1…", message)[: 20 * _LONG]
     return QueryError(
         f"{_plain(message)} (column {column})\n  {before}{after}\n  {caret}", text, column
     )
