@@ -155,6 +155,7 @@ def _parser(
             features[name] = scalar(tf.int64)
     if elements.label in ("index", "one_hot"):
         features[example.LABEL] = tf.io.FixedLenFeature([], tf.int64, -1)
+        features[example.LABEL_TEXT] = tf.io.FixedLenFeature([], tf.string, "")
     if elements.label == "multi_hot" or elements.boxes:
         features[example.OBJECT_LABEL] = sequence(tf.int64, -1)
     if elements.boxes:
@@ -177,9 +178,14 @@ def _parser(
             if elements.spec:
                 row["view"] = images.plan(elements.spec, height, width, chunk.uniforms)
         if elements.label:
+            main = parsed.get(example.LABEL)
+            if main is not None and labels.background is not None:
+                # A record holds what the background's index was before labels were added.
+                background = tf.constant(labels.background, tf.int64)
+                main = tf.where(parsed[example.LABEL_TEXT] == "", background, main)
             row["label"] = labels_lib.encode(
                 elements.label,
-                main=parsed.get(example.LABEL),
+                main=main,
                 objects=parsed.get(example.OBJECT_LABEL),
                 classes=labels.classes,
                 background=labels.background,

@@ -7,8 +7,6 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tfstream import errors
 from tfstream.format import index
@@ -168,21 +166,6 @@ def test_the_row_of_an_image_says_what_it_holds() -> None:
         metadata={"a": False, "b": 1, "c": None},
     )
     assert index.schema_of(image) == {"a": "bool", "b": "int"}
-
-
-_kinds = st.dictionaries(
-    st.sampled_from("abc"), st.sampled_from(["string", "int", "float", "bool"])
-)
-
-
-@given(_kinds, _kinds)
-def test_merging_schemas_does_not_depend_on_the_order(
-    one: dict[str, str], two: dict[str, str]
-) -> None:
-    merged = index.merge_schemas(one, two)
-    assert list(merged.items()) == list(index.merge_schemas(two, one).items())
-    assert index.merge_schemas(merged, two) == merged
-    assert merged.keys() == one.keys() | two.keys()
 
 
 def test_values_of_mixed_types_become_text(tmp_path: Path) -> None:

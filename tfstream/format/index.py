@@ -29,7 +29,6 @@ __all__ = [
     "batches",
     "cells",
     "key_at",
-    "merge_schemas",
     "read",
     "schema",
     "schema_at",
@@ -127,23 +126,6 @@ def schema_of(image: AnnotatedImage) -> dict[str, str]:
     """The metadata columns of one image: name to "string", "int", "float" or "bool"."""
     kinds = {name: value.WhichOneof("kind") for name, value in image.metadata.items()}
     return {name: _KINDS[kind] for name, kind in sorted(kinds.items()) if kind is not None}
-
-
-def merge_schemas(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
-    """The metadata columns that hold the values of both.
-
-    Integers and floats become floats; other unequal types become strings.
-
-    >>> merge_schemas({"a": "int", "b": "int"}, {"b": "float", "c": "bool"})
-    {'a': 'int', 'b': 'float', 'c': 'bool'}
-    """
-    merged = dict(one)
-    for name, kind in other.items():
-        kinds = {merged.get(name, kind), kind}
-        merged[name] = (
-            kind if len(kinds) == 1 else ("float" if kinds == {"int", "float"} else "string")
-        )
-    return dict(sorted(merged.items()))
 
 
 def schema(metadata_schema: Mapping[str, str]) -> pa.Schema:
