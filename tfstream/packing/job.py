@@ -8,9 +8,11 @@ import os
 from pathlib import Path
 
 from tfstream.annotations import AnnotationReader
+from tfstream.format.change import change
 from tfstream.format.label_map import LabelMap
 from tfstream.packing.destination import Destination
 from tfstream.packing.options import Options
+from tfstream.v1 import manifest_pb2
 
 __all__ = ["Job", "PackResult", "to_json"]
 
@@ -46,6 +48,18 @@ class Job:
     author: str | None
     processes: int
     progress: bool
+
+    def __post_init__(self) -> None:
+        self.change(0)  # what cannot be written down is told before there is work in it
+
+    def change(self, parent: int) -> manifest_pb2.Change:
+        """What the manifest says of how its version came about, at this moment.
+
+        Args:
+            parent: The version that it was made from; 0: none.
+        """
+        operation = "append" if self.destination.growing else "pack"
+        return change(operation, message=self.message, author=self.author, parent=parent)
 
     @property
     def request(self) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import tfstream
 from tfstream.format import statistics
-from tfstream.format.change import change
 from tfstream.packing.base import Base
 from tfstream.packing.job import Job
 from tfstream.packing.journal import ShardResult
@@ -59,9 +58,7 @@ def make_manifest(
             max_side=options.max_side or 0,
             quality=options.stored_quality,
         ),
-        change=change(
-            "append" if base else "pack", message=job.message, author=job.author, parent=parent
-        ),
+        change=job.change(parent),
     )
 
 
