@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 import shutil
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["cache"]
 
-_AGE = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*(s|min|m|h|d|w)\s*")
-_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 _Directory = Annotated[
     str | None,
@@ -79,7 +76,11 @@ def ls(
         return
     rows = [[*heads, "size", "cached", "", "last used"]]
     for each in found:
-        row = [_shown(each[noun]), _shown(str(each[heads[1]])), text.size(each["size"])]
+        row = [
+            text.harmless(each[noun]),
+            text.harmless(str(each[heads[1]])),
+            text.size(each["size"]),
+        ]
         row += [text.size(each["cached"]), _percent(each["cached"], each["size"])]
         rows.append([*row, _ago(each["used_at"])])
     if found:
@@ -125,7 +126,7 @@ def stat(cache_dir: _Directory = None, as_json: _Json = False) -> None:
         rate = "-" if each.hit_rate is None else f"{100 * each.hit_rate:.1f} %"
         limit = "-" if each.limit is None else text.size(each.limit)
         fetched = text.size(each.counters.get("bytes_fetched", 0))
-        name = f"{each.pid} {_shown(each.command)}"
+        name = f"{each.pid} {text.harmless(each.command)}"
         rows.append([name, limit, rate, fetched, _duration(each.at - each.began_at)])
     typer.echo("\n".join(text.table(rows)))
 
@@ -157,7 +158,7 @@ def clear(
             "Say what to clear: --dataset URI, --older-than AGE or both; or else --all."
         )
     directory = _directory(cache_dir)
-    before = time.time() - (_seconds(older_than) if older_than is not None else 0)
+    before = time.time() - (text.age(older_than, "--older-than") if older_than is not None else 0)
 
     def chosen(entry: Entry) -> bool:
         if everything:
@@ -269,16 +270,6 @@ def _summary(uri: str, entries: Iterable[Entry]) -> dict[str, Any]:
     }
 
 
-def _seconds(age: str) -> float:
-    match = _AGE.fullmatch(age)
-    if match is None:
-        raise InvalidArgumentError(
-            f"--older-than={age!r} is not an age: give a number with a unit, such as '90min', "
-            "'12h', '7d' or '2w'."
-        )
-    return float(match[1]) * _SECONDS[match[2]]
-
-
 def _duration(seconds: float) -> str:
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
@@ -292,16 +283,6 @@ def _ago(when: float) -> str:
 
 def _percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.0f} %" if whole else ""
-
-
-def _shown(name: str) -> str:
-    """A name from a file, harmless to a terminal."""
-    return "".join(_visible(name))
-
-
-def _visible(name: str) -> Iterator[str]:
-    for letter in name:
-        yield letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 
 for _verb in (ls, stat, clear, prefetch):

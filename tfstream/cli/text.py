@@ -1,14 +1,19 @@
-"""Numbers and tables as people read them on a terminal."""
+"""Numbers and tables as people read them on a terminal, and ages as they write them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-__all__ = ["bar", "count", "plural", "shows_blocks", "size", "table"]
+from tfstream.errors import InvalidArgumentError
+
+__all__ = ["age", "bar", "count", "harmless", "plural", "shows_blocks", "size", "table"]
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+_AGE = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*(s|min|m|h|d|w)\s*")
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def size(count: float) -> str:
@@ -42,6 +47,38 @@ def plural(value: int, noun: str) -> str:
     ('1 record', '2,000 records')
     """
     return f"{value:,} {noun}" + ("" if value == 1 else "s")
+
+
+def age(text: str, option: str) -> float:
+    """The seconds that an option's text means.
+
+    >>> age("90min", "--older-than"), age("7d", "--older-than")
+    (5400.0, 604800.0)
+
+    Raises:
+        InvalidArgumentError: It is no age.
+    """
+    match = _AGE.fullmatch(text)
+    if match is None:
+        raise InvalidArgumentError(
+            f"{option}={text!r} is not an age: give a number with a unit, such as '90min', "
+            "'12h', '7d' or '2w'."
+        )
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def harmless(text: str) -> str:
+    r"""A text from a file, without anything that a terminal would obey.
+
+    >>> print(harmless("a\x1b[31m\n"))
+    a\x1b[31m\n
+    """
+    return "".join(_visible(text))
+
+
+def _visible(text: str) -> Iterator[str]:
+    for letter in text:
+        yield letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 
 def bar(fraction: float, width: int, *, blocks: bool = True) -> str:
