@@ -229,5 +229,5 @@ def test_a_sample_that_cannot_be_drawn_is_refused(many: Engine, size: float) -> 
 
 def test_an_unknown_column_is_told_with_the_nearest(many: Engine) -> None:
     for arguments in ({"by": "lable"}, {"stratify": "lable"}):
-        with pytest.raises(InvalidArgumentError, match="nearest is 'label'"):
+        with pytest.raises(InvalidArgumentError, match="Did you mean label"):
             partition(many, None, PARTS, seed=1, **arguments)

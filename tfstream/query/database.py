@@ -84,12 +84,15 @@ class Database:
     def batches(self, sql: str, parameters: Sequence[Any]) -> Iterator[pa.RecordBatch]:
         """The answer a few rows at a time, as it is found."""
         cursor = self._cursor(sql)
-        before_2 = getattr(cursor, "fetch_record_batch", None)
-        if before_2 is not None:
-            cursor.execute(sql, parameters)
-            yield from before_2(_BATCH)
-        else:  # which would keep the whole answer of `execute`
-            yield from cursor.sql(sql, params=parameters).to_arrow_reader(_BATCH)
+        reader: pa.RecordBatchReader
+        if not hasattr(cursor, "to_arrow_reader"):  # before DuckDB 1.5
+            answer: Any = cursor.execute(sql, parameters)
+            reader = answer.fetch_record_batch(_BATCH)
+        elif hasattr(cursor, "fetch_record_batch"):  # before DuckDB 2
+            reader = cursor.execute(sql, parameters).to_arrow_reader(_BATCH)
+        else:  # of `execute`, it would keep the whole answer
+            reader = cursor.sql(sql, params=parameters).to_arrow_reader(_BATCH)
+        yield from reader
 
     def _cursor(self, sql: str) -> duckdb.DuckDBPyConnection:
         """A cursor for this statement, which reads and does nothing else."""

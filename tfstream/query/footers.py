@@ -22,6 +22,13 @@ SELECT file_name, md5(list_sort(list(concat_ws(' ', name, type, duckdb_type)))::
 FROM parquet_schema(?) GROUP BY file_name
 """
 
+# Reads all that there is, and keeps nothing of it.
+_ALL_VALUES = """
+SELECT coalesce(sum(list_count(map_keys(labels))) = sum(cardinality(labels)), true),
+       bit_xor(hash(COLUMNS(*)))
+FROM read_parquet(?, hive_partitioning = false)
+"""
+
 
 def check(
     database: Database, rows: Mapping[str, int], metadata: Mapping[str, str]
@@ -99,8 +106,12 @@ def blame(database: Database, paths: Iterable[str]) -> None:
     for path in paths:
         try:
             open(path, "rb").close()
-            for _ in database.batches("SELECT * FROM read_parquet(?)", [[database.names[path]]]):
-                pass
+            database.fetch(_LIKENESS, [[database.names[path]]])
+            ((whole, *_),) = database.fetch(_ALL_VALUES, [[database.names[path]]])
+            if not whole:
+                raise CorruptRecordError(f"Index {path} counts labels that have no names.")
+        except CorruptRecordError:
+            raise
         except OSError as error:
             if error.errno is None:  # what Arrow raises
                 raise CorruptRecordError(f"Index {path} cannot be read: {error}.") from error

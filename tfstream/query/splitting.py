@@ -29,20 +29,20 @@ def fractions(
 
     It is the first 13 hexadecimal digits of the MD5 of `SEED:VALUE` in UTF-8, divided by 16**13:
     another program can compute it, and needs to know nothing of other records. The value is the
-    record's key or that of a column: integers are written in decimal, booleans as `true` and
+    record's key or that of a field: integers are written in decimal, booleans as `true` and
     `false`, floats as DuckDB writes them. For a record without a value, it is the key.
 
     Args:
         engine: That knows the records.
         rows: Their numbers; None: all.
-        by: A column; None: the key.
+        by: A field; None: the key.
         seed: Another one gives other numbers.
 
     Returns:
         float64 [n] in [0, 1), in the order of `rows`.
 
     Raises:
-        InvalidArgumentError: There is no such column.
+        QueryError: There is no such field.
         CorruptRecordError: An index is damaged.
 
     >>> import hashlib
@@ -55,10 +55,12 @@ def fractions(
 def _hashed(
     engine: Engine, rows: npt.NDArray[np.int64] | None, by: str | None, prefix: str
 ) -> npt.NDArray[np.float64]:
-    value = engine.identifier("key")
+    value, parameters = '"key"', [prefix]
     if by is not None:
-        value = f"coalesce({engine.identifier(by)}::VARCHAR, {value})"
-    return engine.evaluate(rows, _HASH.format(f"? || {value}"), [prefix])
+        field = engine.field(by)
+        value = f'coalesce(({field.sql})::VARCHAR, "key")'
+        parameters += field.parameters
+    return engine.evaluate(rows, _HASH.format(f"? || {value}"), parameters)
 
 
 def check_fractions(parts: Mapping[str, float]) -> None:
@@ -101,9 +103,9 @@ def partition(
         engine: That knows the records.
         rows: Numbers of different records; None: all.
         parts: Fractions by name.
-        by: A column whose equal values stay together; None: each record is for itself.
+        by: A field whose equal values stay together; None: each record is for itself.
         seed: Another one gives other parts.
-        stratify: A column: each of its values (none is one too) is divided in these proportions, to
+        stratify: A field: each of its values (none is one too) is divided in these proportions, to
             a record. The records with a value are ranked by their `fractions`, and cut; so
             records that are added can move some at the cuts. Records that `by` holds together
             count where the first of them does, and are ranked as one.
@@ -112,7 +114,7 @@ def partition(
         By name, int64 [k] in the order of `rows`.
 
     Raises:
-        InvalidArgumentError: There is no such column; or see `check_fractions`.
+        InvalidArgumentError: There is no such field; or see `check_fractions`.
         CorruptRecordError: An index is damaged.
     """
     check_fractions(parts)
@@ -120,9 +122,10 @@ def partition(
     if stratify is not None:
         # A value's own fraction says how its remainders are rounded: over many values, the
         # parts get their shares of those too.
-        name = engine.identifier(stratify)
-        text = f"? || coalesce('=' || {name}::VARCHAR, '')"
-        strata = engine.evaluate(rows, _HASH.format(text), [f"{seed}:stratum:"])
+        field = engine.field(stratify)
+        text = f"? || coalesce('=' || ({field.sql})::VARCHAR, '')"
+        parameters = [f"{seed}:stratum:", *field.parameters]
+        strata = engine.evaluate(rows, _HASH.format(text), parameters)
         where = _ranked(where, strata)
     edges = np.cumsum(list(parts.values()))
     edges[edges > 1 - _ROUNDING] = 1
@@ -142,7 +145,7 @@ def _ranked(
             moved from the beginning of its place to the end.
 
     >>> _ranked(np.array([0.1, 0.9, 0.5, 0.5]), np.array([0.0, 0.0, 0.5, 0.0])).tolist()
-    [0.0, 0.75, 0.25, 0.25]
+    [0.0, 0.5, 0.5, 0.5]
     """
     if not len(where):
         return where
@@ -191,7 +194,7 @@ def sample(
         size: An int: how many; those with the smallest hashes. A float: which fraction; those with
             a hash below it, so that records which are added or left out change nothing for others.
         seed: Another one draws others.
-        by: A column: of records with the same value, a fraction has all or none.
+        by: A field: of records with the same value, a fraction has all or none.
 
     Returns:
         int64 [k].
