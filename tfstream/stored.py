@@ -122,7 +122,7 @@ class StoredRecords:
             StorageError: It cannot be read.
         """
         source = self._data._source
-        if source is None:
+        if source is None or not len(places):
             return [example.decode(self._read(int(place))) for place in places]
         payloads = fetcher().read(source, self._numbers(places), Counters())
         return [example.decode(payload) for payload in payloads if payload is not None]

@@ -122,7 +122,7 @@ class Batches:
         records: The data points.
         cache: Where files are kept.
         dataset: What tells this dataset's files from another's.
-        workers: Call the callback.
+        team: Calls the callback.
         plan: How batches are made.
     """
 
@@ -131,13 +131,13 @@ class Batches:
         records: StoredRecords,
         cache: FileCache,
         dataset: str,
-        workers: Workers,
+        team: Workers,
         plan: Plan,
     ) -> None:
         self._records = records
         self._cache = cache
         self._dataset = dataset
-        self._workers = workers
+        self._team = team
         self._plan = plan
         self._order = Order(len(records), seed=plan.seed, shuffle=plan.shuffle)
         self._epochs = itertools.count()
@@ -201,10 +201,10 @@ class Batches:
 
     def _samples(self, epoch: int) -> Generator[tuple[str, Any], None, None]:
         """The key of each data point's first record, and what the callback made of it."""
-        chunks = _in_order(self._workers.readers, self._read, self._chunks(epoch), _CHUNKS_AHEAD)
+        chunks = _in_order(self._team.readers, self._read, self._chunks(epoch), _CHUNKS_AHEAD)
         points = itertools.chain.from_iterable(chunks)
-        ahead = max(2 * self.batch_size, 2 * self._workers.count)
-        made = _in_order(self._workers.callers, self._call, points, ahead)
+        ahead = max(2 * self.batch_size, 2 * self._team.count)
+        made = _in_order(self._team.callers, self._call, points, ahead)
         with contextlib.closing(chunks), contextlib.closing(made):
             yield from made
 
@@ -249,7 +249,7 @@ class Batches:
                 for file in point
             ]
             paths = tuple(stack.enter_context(each) for each in held)
-            made = self._workers.call(paths, tuple(file.row for file in point))
+            made = self._team.call(paths, tuple(file.row for file in point))
         return point[0].row["key"], made
 
     def _content(self, file: _File) -> bytes:

@@ -130,10 +130,10 @@ def _below(root: str, prefix: str) -> Iterator[str]:
     except OSError:  # gone, or not ours to see
         return
     for entry in found:
-        if entry.name.startswith(".") or not entry.is_dir(follow_symlinks=not prefix):
+        if entry.name.startswith(".") or not entry.is_dir():
             continue
         name = f"{prefix}{entry.name}"
         if manifest.versions(os.path.join(root, name)):
             yield name
-        else:
+        elif not entry.is_symlink():  # which may lead back
             yield from _below(root, f"{name}/")

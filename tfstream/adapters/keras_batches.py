@@ -22,7 +22,9 @@ class KerasBatches(Batches, keras.utils.PyDataset):
 
     Keras asks for batches by number, shuffled or not; it is given the next one, whatever the
     number, because samples that the callback skips move all others. So each of its epochs is
-    one of ours; with samples skipped, or `steps_per_epoch`, it goes on where it stopped.
+    one of ours; with `steps_per_epoch` it goes on where it stopped. Where samples are skipped, a
+    first call of `fit`, `evaluate` or `predict` takes as many batches as if none were, the last
+    ones from the next epoch; later ones know better.
     """
 
     def __init__(self, *arguments: Any) -> None:
@@ -33,11 +35,14 @@ class KerasBatches(Batches, keras.utils.PyDataset):
         self._looked_at: deque[Batch] = deque()
         self._again: deque[Batch] = deque()
         self._within_epoch = False
+        self._told = len(self)
 
     @property
     def num_batches(self) -> int | None:
         """Batches an epoch; None: without end."""
-        return None if self._plan.is_infinite else len(self)
+        if not self._within_epoch:  # else it counts on what it was told before
+            self._told = len(self)
+        return None if self._plan.is_infinite else self._told
 
     def __getitem__(self, index: int) -> Batch:
         """The next batch."""

@@ -191,7 +191,7 @@ def _splits(data: PackedDataset, query: str) -> tuple[dict[str, PackedDataset], 
 def _for_each_split(shuffle: bool | Sequence[bool]) -> tuple[bool, ...]:
     if isinstance(shuffle, bool):
         return (shuffle,) * len(Flow._fields)
-    given = tuple(shuffle)
+    given = tuple(shuffle) if isinstance(shuffle, Sequence) else ()
     if not 1 <= len(given) <= len(Flow._fields) or not all(isinstance(s, bool) for s in given):
         raise InvalidArgumentError(
             f"shuffle must be True or False, or up to one of them for each of "

@@ -32,7 +32,7 @@ def to_xml(image: AnnotatedImage, filename: str, metadata: Mapping[str, Any]) ->
     """The text of an annotation file.
 
     Boxes and polygons are in pixels of the image as displayed, with as many decimals as it takes
-    to find the fractions that were stored again.
+    to get the fractions that were stored back.
 
     Args:
         image: A record: its boxes are fractions.
