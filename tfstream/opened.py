@@ -143,6 +143,7 @@ class OpenedVersion:
                 [shard.records for shard in shards],
                 [split.name for split in self.chosen(splits) for _ in split.shards],
                 dict(self.manifest.schema.metadata),
+                self.labels.names,
             )
         return self._engines[splits]
 

@@ -148,6 +148,18 @@ def test_groups_come_in_ascending_order_none_last(shards: Shards, engine: Engine
     assert engine.groups(np.array([], np.int64), "day") == []
 
 
+def test_a_float_that_is_no_number_is_no_value(tmp_path: Path) -> None:
+    shards = Shards()
+    values = [2.0, float("nan"), None, float("inf"), -1.0]
+    rows = [row(number, metadata={"iso": value}) for number, value in enumerate(values)]
+    shards.add(tmp_path / "a.parquet", "train", rows)
+    engine = shards.engine()
+    assert engine.sorted(None, [("iso", True)]).tolist() == [3, 0, 4, 1, 2]
+    assert [value for value, _ in engine.groups(None, "iso")] == [-1, 2, float("inf"), None]
+    assert engine.table(None, ["iso"])["iso"].to_pylist() == [2, None, None, float("inf"), -1]
+    assert engine.rows(Condition("iso > 0")).tolist() == [0, 3]
+
+
 def test_only_indexes_of_the_rows_asked_for_are_read(shards: Shards, tmp_path: Path) -> None:
     paths = [shards.paths[0], tmp_path / "nowhere.parquet"]
     engine = Engine(paths, [40, 10], ["train", "train"], SCHEMA)

@@ -85,7 +85,10 @@ def _of_like_files(
     # Columns go by their place, so that no name in a file can stand for another.
     aliases = {name: f"c{number}" for number, name in enumerate(files[0].columns)}
     values = {name: aliases.get(name, "NULL") for name in identifiers}
-    values |= {name: f"{values[name]}::{_TYPES[kind]}" for name, kind in metadata.items()}
+    for name, kind in metadata.items():
+        values[name] = f"{values[name]}::{_TYPES[kind]}"
+        if kind == "float":  # DuckDB holds NaN for larger than all numbers; here it is no value
+            values[name] = f"nullif({values[name]}, 'nan'::DOUBLE)"
     # Splits by runs of files, for there are few.
     ends = [end for end in range(1, len(files)) if files[end].split != files[end - 1].split]
     cases = "".join(f"WHEN file_index < {end} THEN ?::VARCHAR " for end in ends)
