@@ -91,7 +91,8 @@ def main() -> None:
     try:
         app(prog_name="tfstream")
     except errors.TfstreamError as error:
-        line = " ".join(str(error).split())
+        # A query's error shows where in it the mistake is, on lines of their own.
+        line = str(error) if isinstance(error, errors.QueryError) else " ".join(str(error).split())
         print(f"error: {line}", file=sys.stderr)
         usage = (
             errors.InvalidArgumentError,
