@@ -167,7 +167,7 @@ class Records:
     def _similar_keys(self, key: str) -> list[str]:
         """Keys that somebody may have meant."""
         rows = self._rows("looking up a key")
-        column = self._engine.identifier("key")
+        column = self._engine.field("key").sql
         values = self._engine.evaluate(rows, f"jaro_winkler_similarity({column}, ?)", [key])
         best = np.argsort(-values, kind="stable")[:3]
         best = best[values[best] > _SIMILAR]
