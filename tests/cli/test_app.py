@@ -37,7 +37,7 @@ def test_the_version_is_printed(tfstream) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["infos"], ["info"], ["info", "--nope"], ["cat", "x"], ["info", "x", "--version", "a"]],
+    [["infos"], ["info"], ["info", "--nope"], ["cat", "x"], ["verify", "x", "--processes", "a"]],
 )
 def test_wrong_usage_is_status_2(tfstream, arguments: list[str]) -> None:
     result = tfstream(*arguments)

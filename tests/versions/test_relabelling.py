@@ -133,7 +133,7 @@ def test_a_dataset_elsewhere_is_relabelled_too(tiny: Tiny, csv: Callable[[str], 
         ("key,number\ntrain/6,1\ntrain/6,2\n", r"'train/6' in row 1 and again in row 2"),
         ("key,number\n,1\n", r"nothing in row 1, column 'key'"),
         ("key,number\n", r"has no row"),
-        ("key\ntrain/6\n", r"no value for any column"),
+        ("key\ntrain/6\n", r"no column besides 'key'"),
         ("key,x\ntrain/6,\n", r"no value for any column"),
         ("key,number\ntrain/6,6\n", r"is so already in version 1"),
         (

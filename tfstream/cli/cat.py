@@ -38,9 +38,10 @@ def cat(
     from tfstream.format import example, keys, manifest, record
     from tfstream.storage.directory import Access
     from tfstream.storage.uri import open_directory
+    from tfstream.versions.history import resolve
 
     directory = open_directory(dataset, Access(project=project))
-    loaded = manifest.load(directory, version)
+    loaded = manifest.load(directory, resolve(directory, version))
     place = keys.find(directory, loaded, key)
     payload = record.fetch_record(directory, place.name, place.offset, place.length, key=key)
     found = example.decode(payload)
@@ -65,7 +66,7 @@ def _as_dict(found: AnnotatedImage, place: Place, titles: dict[str, str]) -> dic
         "bytes": len(found.encoded),
         "label": None if main is None else found.objects[main].label,
         "objects": [_object(item, found, titles) for item in found.objects],
-        "metadata": example.metadata(found),
+        "metadata": example.metadata(found) if place.metadata is None else place.metadata,
         "shard": place.shard,
         "offset": place.offset,
         "length": place.length,

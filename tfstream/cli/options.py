@@ -13,7 +13,8 @@ Dataset = Annotated[
     typer.Argument(metavar="DATASET", help="The dataset's directory, or gs://BUCKET/PREFIX."),
 ]
 Version = Annotated[
-    int | None, typer.Option(help="The number of a version; the newest without it.")
+    str | None,
+    typer.Option(help="A version: its number, tag or time (2026-01-31); the newest without it."),
 ]
 Project = Annotated[
     str | None,

@@ -38,9 +38,10 @@ def verify(
     from tfstream.format import verify as verify_lib
     from tfstream.storage.directory import Access
     from tfstream.storage.uri import open_directory
+    from tfstream.versions.history import resolve
 
     directory = open_directory(dataset, Access(project=project))
-    loaded = manifest.load(directory, version)
+    loaded = manifest.load(directory, resolve(directory, version))
     shards = [shard for split in loaded.splits for shard in split.shards]
     total = sum(shard.bytes for shard in shards)
     begin = time.monotonic()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfstream import errors
 from tfstream.format import index
@@ -38,6 +38,8 @@ class Place:
         shard: Its shard's path or URI.
         offset: Byte where its frame begins.
         length: Bytes of the whole frame.
+        metadata: The record's, where the index and not the record says what they are; None:
+            the record does.
     """
 
     split: str
@@ -45,6 +47,7 @@ class Place:
     shard: str
     offset: int
     length: int
+    metadata: Mapping[str, Any] | None = None
 
 
 def find(root: Directory | str | os.PathLike[str], loaded: Manifest, key: str) -> Place:
@@ -65,7 +68,7 @@ def find(root: Directory | str | os.PathLike[str], loaded: Manifest, key: str) -
     columns: list[pa.ChunkedArray] = []
     failure: errors.TfstreamError | None = None
     with ThreadPoolExecutor(_REMOTE_THREADS if directory.path is None else _THREADS) as pool:
-        found = pool.map(lambda place: _keys(directory, place[1]), places)
+        found = pool.map(lambda place: _keys(directory, place[1], loaded), places)
         for (split, shard), column in zip(places, found, strict=True):
             if isinstance(column, errors.TfstreamError):
                 failure = failure or column
@@ -73,9 +76,18 @@ def find(root: Directory | str | os.PathLike[str], loaded: Manifest, key: str) -
             row = column.index(key).as_py()
             if row >= 0:
                 pool.shutdown(wait=False, cancel_futures=True)
-                table = _read(directory, shard, ["offset", "length"])
-                offset, length = table["offset"][row].as_py(), table["length"][row].as_py()
-                return Place(split, shard.path, directory.locate(shard.path), offset, length)
+                (cells,) = _read(directory, shard, None, loaded).slice(row, 1).to_pylist()
+                edited = {name: cells[name] for name in sorted(loaded.schema.metadata)}
+                return Place(
+                    split=split,
+                    name=shard.path,
+                    shard=directory.locate(shard.path),
+                    offset=cells["offset"],
+                    length=cells["length"],
+                    metadata={n: value for n, value in edited.items() if value is not None}
+                    if shard.relabelled
+                    else None,
+                )
             columns.append(column)
     if failure is not None:
         raise failure
@@ -87,16 +99,21 @@ def find(root: Directory | str | os.PathLike[str], loaded: Manifest, key: str) -
     )
 
 
-def _keys(directory: Directory, shard: Shard) -> pa.ChunkedArray | errors.TfstreamError:
+def _keys(
+    directory: Directory, shard: Shard, loaded: Manifest
+) -> pa.ChunkedArray | errors.TfstreamError:
     try:
-        return _read(directory, shard, ["key"])["key"]
+        return _read(directory, shard, ["key"], loaded)["key"]
     except errors.TfstreamError as error:
         return error
 
 
-def _read(directory: Directory, shard: Shard, columns: list[str]) -> pa.Table:
+def _read(
+    directory: Directory, shard: Shard, columns: list[str] | None, loaded: Manifest
+) -> pa.Table:
     source = index.source(directory, shard.index_path)
-    return index.read(source, columns, name=directory.locate(shard.index_path))
+    name = directory.locate(shard.index_path)
+    return index.read(source, columns, name=name, metadata=loaded.schema.metadata)
 
 
 def nearest(columns: Iterable[pa.ChunkedArray], wanted: str, *, count: int = 3) -> list[str]:

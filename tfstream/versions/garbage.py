@@ -16,7 +16,14 @@ from tfstream.storage.directory import Directory, ObjectInfo
 from tfstream.storage.uri import as_directory
 from tfstream.versions import tags
 
-__all__ = ["GRACE_SECONDS", "Garbage", "delete_garbage", "find_garbage", "retire"]
+__all__ = [
+    "GRACE_SECONDS",
+    "Garbage",
+    "delete_garbage",
+    "find_garbage",
+    "may_retire",
+    "retire",
+]
 
 GRACE_SECONDS = 7 * 86400.0
 _SHARDS = "shards/"
@@ -125,6 +132,15 @@ def retire(dest: Directory | str | os.PathLike[str], versions: Iterable[int]) ->
         StorageError: A manifest cannot be deleted.
     """
     directory = as_directory(dest)
+    numbers = may_retire(directory, versions)
+    for number in numbers:
+        directory.delete(directory.stat(manifest.name_of(number)))
+    return numbers
+
+
+def may_retire(dest: Directory | str | os.PathLike[str], versions: Iterable[int]) -> list[int]:
+    """Finds out whether versions may be forgotten; see `retire`."""
+    directory = as_directory(dest)
     numbers = sorted(set(versions))
     newest = manifest.load(directory).version
     known = manifest.versions(directory)
@@ -141,8 +157,6 @@ def retire(dest: Directory | str | os.PathLike[str], versions: Iterable[int]) ->
                 f"Version {number} of {directory} cannot be retired: {reasons[number]}. No version "
                 "was."
             )
-    for number in numbers:
-        directory.delete(directory.stat(manifest.name_of(number)))
     return numbers
 
 

@@ -129,6 +129,8 @@ def tags(directory: Directory) -> list[Tag]:
 
 def not_found(directory: Directory, name: str) -> errors.DatasetNotFoundError:
     """The error of a name that no version has."""
+    if not manifest.versions(directory):
+        manifest.load(directory)  # raises: there is no dataset
     known = [each.name for each in tags(directory)]
     return errors.DatasetNotFoundError(
         f"The dataset at {directory} has no version {name!r}: that is neither a number, nor a "
