@@ -16,13 +16,13 @@ import tfstream as package
 def test_without_arguments_the_help_lists_the_verbs(tfstream) -> None:
     result = tfstream("--help")
     assert result.status == 0
-    for verb in ("pack", "info", "cat", "verify", "demo"):
+    for verb in ("pack", "info", "cat", "query", "split", "verify", "demo"):
         assert f"\n  {verb} " in result.out
     assert "\n      tfstream info packed\n" in result.out
     assert tfstream().status == 2
 
 
-@pytest.mark.parametrize("verb", ["pack", "info", "cat", "verify", "demo"])
+@pytest.mark.parametrize("verb", ["pack", "info", "cat", "query", "split", "verify", "demo"])
 def test_each_verb_shows_an_example(tfstream, verb: str) -> None:
     result = tfstream(verb, "--help")
     assert result.status == 0

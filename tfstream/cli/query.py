@@ -139,14 +139,12 @@ def _show_sql(data: PackedDataset, expression: str, *, as_json: bool) -> None:
     from tfstream.query import compile_where, parse
 
     condition = compile_where(parse(expression), data._version.fields)
-    predicate = "true" if condition is None else condition.sql
-    parameters = () if condition is None else condition.parameters
     if as_json:
-        told = {"sql": predicate, "parameters": list(parameters)}
+        told = {"sql": condition.sql, "parameters": list(condition.parameters)}
         typer.echo(json.dumps(told, indent=1, ensure_ascii=False, default=str))
         return
-    typer.echo(predicate)
-    for number, value in enumerate(parameters, start=1):
+    typer.echo(condition.sql)
+    for number, value in enumerate(condition.parameters, start=1):
         typer.echo(f"?{number} = {value!r}")
 
 
@@ -162,13 +160,14 @@ def _lines(chosen: PackedDataset, columns: str | None, limit: int) -> Iterator[s
         yield ""
         if left_out:
             yield f"there are also the columns {', '.join(left_out)}"
-    noun = "data point" if "data_point" in _columns(chosen) else "record"
-    shown = f", the first {len(rows):,} shown" if len(rows) < len(chosen) and rows else ""
+    points = "data_point" in _columns(chosen)
+    count, first = len(chosen), min(limit, len(chosen))
+    shown = f", the first {first:,} shown" if 0 < first < count else ""
     parts = ""
-    if len(chosen.splits) > 1 and len(chosen):
+    if len(chosen.splits) > 1 and count and not points:
         sizes = ((name, len(chosen.split(name))) for name in chosen.splits)
         parts = f" ({', '.join(f'{name} {size:,}' for name, size in sizes)})"
-    yield f"{text.plural(len(chosen), noun)}{parts}{shown}"
+    yield f"{text.plural(count, 'data point' if points else 'record')}{parts}{shown}"
 
 
 def _rows(chosen: PackedDataset, limit: int) -> Iterator[dict[str, Any]]:
