@@ -82,22 +82,27 @@ class Columns:
         elif (known.kind, kind) == ("int", "float"):
             self._columns[name] = dataclasses.replace(known, kind=kind)
 
-    def take(self, kinds: Mapping[str, Iterable[str]], origins: Mapping[str, str]) -> bool:
-        """Takes in the types of many values at once; whether that could be done.
+    def take(
+        self, kinds: Mapping[str, Iterable[str]], origins: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Takes in the types of many values at once, or none of them.
 
         Args:
             kinds: By column, the types that occur.
             origins: By column, where the first of its values is from.
 
         Returns:
-            False where something disagrees: nothing is taken in then.
+            By column, what forbids a value of it; where there is any, nothing was taken in.
         """
         before = self._columns, self._names
         self._columns, self._names = dict(before[0]), dict(before[1])
+        problems = {}
         for name, some in kinds.items():
             for kind in some:
-                if self.problem(name, kind):
-                    self._columns, self._names = before
-                    return False
-                self.add(name, kind, origins[name])
-        return True
+                if problem := self.problem(name, kind):
+                    problems[name] = problem
+                else:
+                    self.add(name, kind, origins[name])
+        if problems:
+            self._columns, self._names = before
+        return problems

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tfstream.annotations.sidecars import Value
 from tfstream.annotations.tree import IMAGE_EXTENSIONS
 from tfstream.errors import StorageError
 from tfstream.packing.columns import Columns
@@ -26,10 +27,10 @@ from tfstream.packing.text_columns import cast
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["MetadataFile", "find_rows", "prepare", "values_of"]
+__all__ = ["MetadataFile", "SortedRows", "open_sorted", "prepare"]
 
 _ROWS = 1 << 16
-_MEMORY = "1GB"  # that the sort may take; the rest goes to the workspace's disk
+_MEMORY = "500MB"  # that the sort may take; the rest goes to the workspace's disk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,49 +168,60 @@ def _write(ordered: Path, target: Path, source: Source, kinds: Mapping[str, str]
     return rows
 
 
-def find_rows(path: Path, keys: Sequence[str]) -> NDArray[np.int64]:
-    """The rows of a sorted file for some keys.
+class SortedRows:
+    """The rows of a `MetadataFile`, in memory only as far as they are looked at."""
 
-    Args:
-        path: Of a `MetadataFile`.
-        keys: Of records.
+    def __init__(self, path: Path) -> None:
+        """Maps the file."""
+        import pyarrow as pa
 
-    Returns:
-        [n]: a row each; -1 where there is none.
-    """
-    column = _mapped(path).column(0)
-    found = np.full(len(keys), -1, np.int64)
-    for place, key in enumerate(keys):
-        row = bisect.bisect_left(range(len(column)), key, key=lambda at: column[at].as_py())
-        if row < len(column) and column[row].as_py() == key:
-            found[place] = row
-    return found
+        file = pa.ipc.open_file(pa.memory_map(str(path)))
+        self._batches = [file.get_batch(number) for number in range(file.num_record_batches)]
+        self._first_keys = [batch.column("key")[0].as_py() for batch in self._batches]
+        self._first_rows = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
+
+    def find(self, keys: Sequence[str]) -> NDArray[np.int64]:
+        """The rows of some keys.
+
+        Args:
+            keys: Of records.
+
+        Returns:
+            [n]: a row each; -1 where there is none.
+        """
+        found = np.full(len(keys), -1, np.int64)
+        for place, key in enumerate(keys):
+            number = bisect.bisect_right(self._first_keys, key) - 1
+            if number < 0:
+                continue
+            column = self._batches[number].column("key")
+            row = bisect.bisect_left(range(len(column)), key, key=lambda at: column[at].as_py())
+            if row < len(column) and column[row].as_py() == key:
+                found[place] = self._first_rows[number] + row
+        return found
+
+    def values(self, rows: NDArray[np.int64]) -> list[dict[str, Value]]:
+        """What some rows say, without their nulls; nothing for row -1."""
+        found: list[dict[str, Value]] = [{} for _ in rows]
+        numbers = np.searchsorted(self._first_rows, rows, side="right") - 1
+        for number in np.unique(numbers[rows >= 0]).tolist():
+            places = np.flatnonzero(numbers == number)
+            batch = self._batches[number].take(rows[places] - self._first_rows[number])
+            for place, row in zip(places.tolist(), batch.to_pylist(), strict=True):
+                del row["key"]
+                found[place] = {name: value for name, value in row.items() if value is not None}
+        return found
 
 
-def values_of(path: Path, rows: NDArray[np.int64]) -> list[dict[str, str | int | float | bool]]:
-    """What a sorted file says in some rows, without its nulls; nothing for row -1."""
-    table = _mapped(path)
-    there = rows[rows >= 0]
-    plain = iter(table.take(there).drop_columns(["key"]).to_pylist())
-    return [
-        {name: value for name, value in next(plain).items() if value is not None}
-        if row >= 0
-        else {}
-        for row in rows.tolist()
-    ]
-
-
-def _mapped(path: Path) -> pa.Table:
-    """The file as a table that lies in no memory of ours."""
+def open_sorted(path: Path) -> SortedRows:
+    """The rows of a `MetadataFile`, of which a process keeps one."""
     status = os.stat(path)
-    return _mapped_once(path, (status.st_ino, status.st_mtime_ns))
+    return _open_sorted(path, (status.st_ino, status.st_mtime_ns))
 
 
 @functools.lru_cache(maxsize=1)
-def _mapped_once(path: Path, _identity: tuple[int, int]) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+def _open_sorted(path: Path, _identity: tuple[int, int]) -> SortedRows:
+    return SortedRows(path)
 
 
 def _quoted(path: Path) -> str:

@@ -66,6 +66,8 @@ class Source(abc.ABC):
                 f"has no column 'key' (nor 'file' or 'path', of the image) to join records on: it "
                 f"has {shown}"
             )
+        if len(columns) == 1:
+            raise self.error(f"has no column besides {key!r}")
         self.key = key
         self.names = [name for name in columns if name != key]
 

@@ -142,8 +142,9 @@ def _join(task: ScanTask) -> tuple[NDArray[np.int64], Sequence[Values]]:
     """The rows of the file of metadata that belong to the entries, and what each entry's says."""
     if task.metadata is None:
         return np.empty(0, np.int64), [{}] * len(task.entries)
-    rows = metadata.find_rows(task.metadata, [entry.key for entry in task.entries])
-    return rows[rows >= 0], metadata.values_of(task.metadata, rows)
+    joined = metadata.open_sorted(task.metadata)
+    rows = joined.find([entry.key for entry in task.entries])
+    return rows[rows >= 0], joined.values(rows)
 
 
 def _scan_one(

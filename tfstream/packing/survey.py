@@ -94,7 +94,8 @@ def scan_tree(
     show.begin("Scanning")
     with open(workspace.spool, "wb") as file:
         for found in pool.map(scan, tasks, show.update):
-            if not columns.take(found.kinds, found.first):
+            first = {name: f"the record {key!r}" for name, key in found.first.items()}
+            if columns.take(found.kinds, first):
                 found = _admit(found, columns, job.options.on_invalid)
             table.append(found.batch)
             file.write(found.batch.entries)
@@ -148,9 +149,11 @@ def _admit(found: ScanResult, columns: Columns, on_invalid: str) -> ScanResult:
     rejects = []
     for place, image in enumerate(unpack_entries(found.batch)):
         kinds = index.schema_of(image)
-        problems = {name: columns.problem(name, kind) for name, kind in kinds.items()}
-        wrong = {name: problem for name, problem in problems.items() if problem}
-        for name, problem in wrong.items():
+        problems = columns.take(
+            {name: [kind] for name, kind in kinds.items()},
+            dict.fromkeys(kinds, f"the record {image.key!r}"),
+        )
+        for name, problem in problems.items():
             path = sidecars.origin(image.annotation_path, image.image_path, name)
             rejects.append(
                 Reject(
@@ -162,9 +165,7 @@ def _admit(found: ScanResult, columns: Columns, on_invalid: str) -> ScanResult:
                     action="not packed" if on_invalid == "error" else "record left out",
                 )
             )
-        if not wrong:
-            for name, kind in kinds.items():
-                columns.add(name, kind, f"the record {image.key!r}")
+        if not problems:
             keep.append(place)
             labels.update(item.label for item in image.objects)
     digests = [found.digest[8 * place : 8 * place + 8] for place in keep]
