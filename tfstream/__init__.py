@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tfstream import errors
 
 if TYPE_CHECKING:
-    from tfstream import keras
+    from tfstream import keras, versions
     from tfstream.adapters.diffgram import directory
     from tfstream.adapters.missinglink import bind_data_generator
     from tfstream.dataset import PackedDataset
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tfstream.opening import open_dataset as open
     from tfstream.packing import append, pack
     from tfstream.stream import StreamDataset
+    from tfstream.versions import relabel, remove
 
 __version__ = "0.1.0"
 
@@ -37,6 +38,9 @@ __all__ = [
     "keras",
     "open",
     "pack",
+    "relabel",
+    "remove",
+    "versions",
 ]
 
 _HOMES = {
@@ -51,12 +55,16 @@ _HOMES = {
     "directory": ("tfstream.adapters.diffgram", "directory"),
     "open": ("tfstream.opening", "open_dataset"),
     "pack": ("tfstream.packing", "pack"),
+    "relabel": ("tfstream.versions", "relabel"),
+    "remove": ("tfstream.versions", "remove"),
 }
+
+_MODULES = ("keras", "versions")
 
 
 def __getattr__(name: str) -> Any:
-    if name == "keras":
-        return importlib.import_module("tfstream.keras")
+    if name in _MODULES:
+        return importlib.import_module(f"tfstream.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'tfstream' has no attribute {name!r}")
     module, attribute = _HOMES[name]
