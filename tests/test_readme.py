@@ -43,6 +43,8 @@ def my_bucket(emulator, monkeypatch, tmp_path):
 def test_the_blocks_of_the_readme_run_one_after_the_other(tmp_path, monkeypatch):
     trees.make_ilsvrc_tree(tmp_path / "ILSVRC", train=40, val=8)
     trees.make_voc_tree(tmp_path / "VOCdevkit" / "VOC2012")
+    trees.make_voc_tree(tmp_path / "VOC2007", year=2007)
+    trees.put(tmp_path / "days.csv", "key,day\nval/val_00001,3\n")
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "readme"}
     for block in BLOCK.finditer(README):
@@ -56,6 +58,8 @@ def test_the_blocks_of_the_readme_run_one_after_the_other(tmp_path, monkeypatch)
     assert names["batch"]["image"].shape == (16, 96, 96, 3)
     assert names["batch"]["boxes"].shape.as_list() == [16, None, 4]
     assert len(names["alone"]) == 40
+    assert tfstream.open("described")["val/val_00001"]["metadata"]["day"] == 3
+    assert len(tfstream.open("voc")) == 2 * len(tfstream.open("voc", version=1))
     assert (tmp_path / "picture.png").is_file()
 
 

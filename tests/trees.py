@@ -123,13 +123,15 @@ def make_ilsvrc_tree(
     return root
 
 
-def make_voc_tree(root: Path, train: int = 6, val: int = 3, test: int = 2) -> Path:
+def make_voc_tree(
+    root: Path, train: int = 6, val: int = 3, test: int = 2, *, year: int = 2012
+) -> Path:
     """Makes Annotations, JPEGImages and ImageSets/Main; the test images have no annotation."""
     number = 0
     lists: dict[str, list[str]] = {}
     for split, count in (("train", train), ("val", val), ("test", test)):
         for _ in range(count):
-            stem = f"2012_{number:06d}"
+            stem = f"{year}_{number:06d}"
             lists.setdefault(split, []).append(stem)
             put(root / "JPEGImages" / f"{stem}.jpg", encoded(picture(number)))
             if split != "test":
