@@ -90,6 +90,9 @@ def test_metadata_that_xml_has_no_place_for_lies_beside_the_image(tmp_path: Path
     export(data, tmp_path / "out")
     told = (tmp_path / "out/JPEGImages/train/0003.png.metadata.json").read_text()
     assert json.loads(told) == {"night": True, "number": 3, "scene": "scene 1"}
+    tfstream.pack(tmp_path / "out", tmp_path / "again", progress=False)
+    again = tfstream.open(tmp_path / "again").sort_by("key").metadata
+    assert again.to_pylist() == data.sort_by("key").metadata.to_pylist()
     kept = {"folder": "f", "segmented": True, "source.image": "flickr"}
     assert beyond_xml({**kept, "day": 3, "none": None}) == {"day": 3}
     assert beyond_xml({"segmented": "yes", "folder": " f"}) == {"segmented": "yes", "folder": " f"}
