@@ -13,6 +13,7 @@ from tfstream.query.columns import identifiers
 
 METADATA = {
     "camera": "string",
+    "scene": "string",
     "taken": "string",
     "day": "int",
     "iso": "float",
@@ -24,7 +25,17 @@ METADATA = {
     'a"b': "int",
     "Width": "int",
 }
-LABELS = ("dog", "cat", "traffic light", "St. Bernard", "n01440764", "or", "100%")
+LABELS = (
+    "dog",
+    "cat",
+    "traffic light",
+    "St. Bernard",
+    "n01440764",
+    "or",
+    "100%",
+    "cars",
+    "pedestrian",
+)
 SPLITS = ("train", "val")
 FIELDS = Fields(METADATA, LABELS, SPLITS)
 
@@ -33,6 +44,7 @@ TEXTS = (
     "front",
     "front left",
     "fr?nt",
+    "f*t",
     "100%",
     "a_b",
     "a\\b",
