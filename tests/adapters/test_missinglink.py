@@ -273,11 +273,14 @@ def test_ending_early_leaves_nothing_behind(volume: Path) -> None:
     assert sorted(numbers(train)) == list(range(50))
 
 
-def test_processes_call_what_can_be_imported(volume: Path, tmp_path: Path) -> None:
+def test_processes_call_what_can_be_imported_and_keras_need_not_be_there(
+    volume: Path, tmp_path: Path
+) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import os, sys\n"
         "import tfstream\n"
+        "sys.modules['keras'] = None\n"
         "def read(file_names, metadatas):\n"
         "    assert os.path.getsize(file_names[0]) == metadatas[0]['bytes']\n"
         "    return metadatas[0]['number'], os.getpid()\n"
@@ -288,6 +291,7 @@ def test_processes_call_what_can_be_imported(volume: Path, tmp_path: Path) -> No
         "    numbers, processes = next(iter(train))\n"
         "    assert sorted(numbers.tolist()) == list(range(50))\n"
         "    assert os.getpid() not in processes\n"
+        "    assert 'tensorflow' not in sys.modules\n"
         "    print(len(set(processes.tolist())))\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
