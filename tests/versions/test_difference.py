@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -53,7 +55,25 @@ def test_what_was_removed_added_and_changed_is_told_by_key(tiny: Tiny) -> None:
     assert (back.added, back.removed, back.changed) == (2, 0, 2)
     assert list(back.keys("added")) == ["train/1", "train/2"]
     assert list(back.keys("removed")) == []
+
+
+def test_nothing_is_left_in_the_temporary_directory(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _without(tiny.root, 0, {"train/1"})
+    room = tmp_path / "room"
+    room.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(room))
+    found = diff(tiny.root, 1)
+    assert len(list(room.iterdir())) == 1
     found.close()
+    assert list(room.iterdir()) == []
+    assert diff(tiny.root, 1).removed == 1
+    tiny.index().write_bytes(b"damaged")
+    with pytest.raises(errors.CorruptRecordError):
+        diff(tiny.root, 1)
+    gc.collect()
+    assert list(room.iterdir()) == []
 
 
 def test_a_version_does_not_differ_from_itself(tiny: Tiny) -> None:
