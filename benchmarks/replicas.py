@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 def replicate(packed: Path, out: Path, copies: int) -> None:
     """Makes a dataset whose training split is that of `packed`, `copies` times."""
-    loaded, train = _load(packed)
+    loaded, train = load(packed)
     shards = list(train.shards)
     sizes = [(shard.records, shard.bytes) for shard in shards]
     files = [(packed / shard.path, packed / shard.index_path) for shard in shards]
-    _write(out, loaded, train, files * copies, sizes * copies)
+    write(out, loaded, files * copies, sizes * copies)
 
 
 def uniform(packed: Path, out: Path, *, shards: int, records: int) -> None:
@@ -31,15 +31,24 @@ def uniform(packed: Path, out: Path, *, shards: int, records: int) -> None:
 
     One shard is put together of `packed`'s records, with its index; the others are links to it.
     """
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    loaded, train = _load(packed)
     (out / "shards").mkdir(parents=True)
     first, first_index = out / "shards/first.tfrecord", out / "shards/first.parquet"
+    loaded, _ = load(packed)
+    rows = one_shard(packed, first, records)
+    pq.write_table(rows, first_index, compression="zstd")
+    write(out, loaded, [(first, first_index)] * shards, [(records, first.stat().st_size)] * shards)
+
+
+def one_shard(packed: Path, path: Path, records: int) -> pa.Table:
+    """Puts a shard together of the records of `packed`, again and again; gives its index."""
+    import pyarrow as pa
+
+    _, train = load(packed)
     parts: list[pa.Table] = []
     written = rows = 0
-    with open(first, "wb") as file:
+    with open(path, "wb") as file:
         while rows < records:
             for shard in train.shards:
                 part = index.read(packed / shard.index_path).slice(0, records - rows)
@@ -54,24 +63,28 @@ def uniform(packed: Path, out: Path, *, shards: int, records: int) -> None:
                 parts.append(part.set_column(at, part.schema.field("offset"), moved))
                 written += end
                 rows += part.num_rows
-    pq.write_table(pa.concat_tables(parts), first_index, compression="zstd")
-    _write(out, loaded, train, [(first, first_index)] * shards, [(records, written)] * shards)
+    return pa.concat_tables(parts)
 
 
-def _load(packed: Path) -> tuple[Manifest, Split]:
+def load(packed: Path) -> tuple[Manifest, Split]:
+    """A dataset's manifest, and the training split in it."""
     loaded = manifest.load(packed)
     return loaded, next(split for split in loaded.splits if split.name == "train")
 
 
-def _write(
-    out: Path,
-    loaded: Manifest,
-    train: Split,
-    files: list[tuple[Path, Path]],
-    sizes: list[tuple[int, int]],
+def write(
+    out: Path, loaded: Manifest, files: list[tuple[Path, Path]], sizes: list[tuple[int, int]]
 ) -> None:
-    """Links the files of each shard and writes the manifest."""
+    """Links files to be the shards of a training split, and writes the manifest.
+
+    Args:
+        out: Where the dataset shall be.
+        loaded: The manifest of another, for what else is in it.
+        files: Each shard and its index.
+        sizes: Records and bytes of each.
+    """
     (out / "shards").mkdir(parents=True, exist_ok=True)
+    train = next(split for split in loaded.splits if split.name == "train")
     del train.shards[:]
     for number, ((shard, rows), (records, size)) in enumerate(zip(files, sizes, strict=True)):
         name = f"shards/train-copy-{number:05d}"

@@ -1,4 +1,4 @@
-"""The benchmark of remote datasets still runs; what it measures of so little says nothing."""
+"""The benchmarks still run; what they measure of so little says nothing."""
 
 import re
 import subprocess
@@ -22,4 +22,16 @@ def test_the_remote_benchmark_runs(tmp_path):
     assert done.returncode == 0, done.stderr[-4000:]
     assert re.search(r"full pass, no cache: 60 records of .* shards 1\.0000 of that", done.stdout)
     assert "60 samples: 0 samples differ" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["packed", "tree"]
+
+
+@pytest.mark.kernel
+def test_the_benchmark_of_queries_runs(tmp_path):
+    trees.make_ilsvrc_tree(tmp_path / "tree", train=100, val=4)
+    tfstream.pack(tmp_path / "tree", tmp_path / "packed", progress=False)
+    command = [sys.executable, str(BENCHMARKS / "query.py"), str(tmp_path / "packed"), "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert re.search(r"selects [1-9]\d* of 1,000", done.stdout)
+    assert re.search(r"slice of a slice .*\d", done.stdout)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["packed", "tree"]

@@ -16,12 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["blame", "check"]
 
-# Files with the same columns have the same text, so that one of them can be looked at for all.
+# Files with the same columns have the same sum, so that one of them can be looked at for all.
 _LIKENESS = """
-SELECT file_name, md5(list_sort(list(concat_ws(' ', name, type, duckdb_type)))::VARCHAR)
+SELECT file_name, sum(hash(name, type, duckdb_type)::HUGEINT)::VARCHAR
 FROM parquet_schema(?) GROUP BY file_name
 """
-
 # Reads all that there is, and keeps nothing of it.
 _ALL_VALUES = """
 SELECT coalesce(sum(list_count(map_keys(labels))) = sum(cardinality(labels)), true),

@@ -126,6 +126,9 @@ def partition(
         text = f"? || coalesce('=' || ({field.sql})::VARCHAR, '')"
         parameters = [f"{seed}:stratum:", *field.parameters]
         strata = engine.evaluate(rows, _HASH.format(text), parameters)
+        if by is not None:
+            _, first, together = np.unique(where, return_index=True, return_inverse=True)
+            strata = strata[first][together]
         where = _ranked(where, strata)
     edges = np.cumsum(list(parts.values()))
     edges[edges > 1 - _ROUNDING] = 1
@@ -144,13 +147,11 @@ def _ranked(
         strata: float64 [n] in [0, 1), equal for records of one stratum: how far each record is
             moved from the beginning of its place to the end.
 
-    >>> _ranked(np.array([0.1, 0.9, 0.5, 0.5]), np.array([0.0, 0.0, 0.5, 0.0])).tolist()
+    >>> _ranked(np.array([0.1, 0.9, 0.5, 0.5]), np.array([0.0, 0.0, 0.5, 0.5])).tolist()
     [0.0, 0.5, 0.5, 0.5]
     """
     if not len(where):
         return where
-    _, first, together = np.unique(where, return_index=True, return_inverse=True)
-    strata = strata[first][together]
     order = np.lexsort((where, strata))
     where, strata = where[order], strata[order]
     new_stratum = np.concatenate([[True], strata[1:] != strata[:-1]])
