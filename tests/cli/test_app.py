@@ -12,17 +12,31 @@ import tiny_dataset
 
 import tfstream as package
 
+VERBS = (
+    "pack",
+    "append",
+    "info",
+    "cat",
+    "query",
+    "split",
+    "remove",
+    "relabel",
+    "versions",
+    "verify",
+    "demo",
+)
+
 
 def test_without_arguments_the_help_lists_the_verbs(tfstream) -> None:
     result = tfstream("--help")
     assert result.status == 0
-    for verb in ("pack", "info", "cat", "query", "split", "verify", "demo"):
+    for verb in VERBS:
         assert f"\n  {verb} " in result.out
     assert "\n      tfstream info packed\n" in result.out
     assert tfstream().status == 2
 
 
-@pytest.mark.parametrize("verb", ["pack", "info", "cat", "query", "split", "verify", "demo"])
+@pytest.mark.parametrize("verb", VERBS)
 def test_each_verb_shows_an_example(tfstream, verb: str) -> None:
     result = tfstream(verb, "--help")
     assert result.status == 0
@@ -71,6 +85,9 @@ def test_a_damaged_manifest_is_status_1(tfstream, tmp_path: Path, verb: str) -> 
     ("verb", "unwanted"),
     [
         (["info"], {"tensorflow", "numpy", "pyarrow", "PIL", "tqdm"}),
+        (["versions"], {"tensorflow", "numpy", "pyarrow", "PIL", "tqdm", "duckdb"}),
+        (["versions", "diff", "1"], {"tensorflow", "PIL", "tqdm"}),
+        (["remove", "number = 1", "-m", ""], {"tensorflow"}),
         (["cat", "train/0"], {"tensorflow", "PIL", "tqdm"}),
         (["verify", "--processes", "1"], {"tensorflow", "PIL"}),
     ],
