@@ -1,29 +1,20 @@
-// TfstreamCountWaiting: how long whoever iterates a stream has waited for it.
-// tf.data pulls elements inside the training step, where nothing of Python
-// sees it: so the pipeline itself takes the time before and after.
-#include <atomic>
+// TfstreamCountWaiting: how long whoever iterates a stream has waited for it, and how many elements
+// it took. tf.data pulls elements inside the training step, where nothing of Python sees it: so the
+// pipeline itself takes the time before and after.
 #include <chrono>
-#include <mutex>
-#include <unordered_map>
 
 #include "op.h"
+#include "progress.h"
 
 namespace tfstream {
 namespace {
-
-std::atomic<int64_t>& NanosecondsOf(int64_t stream) {
-  static std::mutex mutex;
-  static auto* waited = new std::unordered_map<int64_t, std::atomic<int64_t>>();
-  std::lock_guard<std::mutex> lock(mutex);
-  return (*waited)[stream];  // stays where it is when others are added
-}
 
 class CountWaitingKernel {
  public:
   CountWaitingKernel(TF_OpKernelConstruction* construction, Status* status) {
     int64_t stream = 0;
     TF_OpKernelConstruction_GetAttrInt64(construction, "stream", &stream, status->get());
-    waited_ = &NanosecondsOf(stream);
+    progress_ = &ProgressOf(stream);
   }
 
   void Compute(TF_OpKernelContext* context, Status* status) const {
@@ -34,11 +25,14 @@ class CountWaitingKernel {
     *now.data<int64_t>() = std::chrono::duration_cast<std::chrono::nanoseconds>(
                                std::chrono::steady_clock::now().time_since_epoch())
                                .count();
-    if (*since.data<int64_t>() > 0) *waited_ += *now.data<int64_t>() - *since.data<int64_t>();
+    if (*since.data<int64_t>() <= 0) return;
+    std::lock_guard<std::mutex> lock(progress_->mutex);
+    progress_->waited += *now.data<int64_t>() - *since.data<int64_t>();
+    ++progress_->delivered;
   }
 
  private:
-  std::atomic<int64_t>* waited_ = nullptr;
+  Progress* progress_ = nullptr;
 };
 
 }  // namespace
@@ -54,11 +48,3 @@ void RegisterCountWaiting() {
 }
 
 }  // namespace tfstream
-
-extern "C" {
-
-// Nanoseconds.
-__attribute__((visibility("default"))) int64_t tfstream_waited(int64_t stream) {
-  return tfstream::NanosecondsOf(stream);
-}
-}

@@ -5,7 +5,7 @@ __attribute__((constructor)) static void RegisterAll() {
   tfstream::RegisterReadRecords();
   tfstream::RegisterFetchRecords();
   tfstream::RegisterEpochOrder();
-  tfstream::RegisterCountIteration();
+  tfstream::RegisterBeginIteration();
   tfstream::RegisterCountWaiting();
   tfstream::RegisterResample();
 }

@@ -198,7 +198,7 @@ inline void RegisterOp(const char* name, std::initializer_list<const char*> inpu
 void RegisterReadRecords();
 void RegisterFetchRecords();
 void RegisterEpochOrder();
-void RegisterCountIteration();
+void RegisterBeginIteration();
 void RegisterCountWaiting();
 void RegisterResample();
 

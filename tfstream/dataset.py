@@ -386,10 +386,12 @@ class PackedDataset(Records):
         block_size: int | None = None,
         transform: Callable[..., Any] | None = None,
         drop_remainder: bool = False,
+        pad_remainder: bool = False,
         on_corrupt: Literal["raise", "skip"] = "raise",
         read_ahead: int | str = "64MB",
         log_every: float | None = None,
         service: str | None = None,
+        state: Mapping[str, Any] | None = None,
     ) -> StreamDataset:
         """A `tf.data.Dataset` of the records, decoded, augmented and batched.
 
@@ -419,6 +421,9 @@ class PackedDataset(Records):
                 parts as arguments, or the dict.
             drop_remainder: Leave out the last, smaller batch; every worker then
                 takes len // (batch_size * workers) batches.
+            pad_remainder: Fill the last batch, of every worker alike, with zeros (index labels:
+                -1). Tuples are then (image, label, weight), the weight float32, 0 for
+                padding; dicts have `present`, bool.
             on_corrupt: "raise": tf.errors.DataLossError names file, offset and key;
                 "skip": that record alone is left out, counted and reported.
             read_ahead: Of a remote dataset: what is fetched before it is asked for, in
@@ -433,6 +438,9 @@ class PackedDataset(Records):
                 died, the stream waits until one listens on its port again; batches that were with
                 it are an error at the end of the epoch, except with "skip", where they are just
                 missing. What workers read is not in `stats()`.
+
+            state: Begin where `StreamDataset.state` was taken, of a stream over these very records
+                in this order: any number of workers can go on there, at the very next sample.
 
         Raises:
             InvalidArgumentError: An argument is out of its range.
@@ -460,6 +468,8 @@ class PackedDataset(Records):
             block_size=block_size,
             transform=transform,
             drop_remainder=drop_remainder,
+            pad_remainder=pad_remainder,
+            state=state,
             on_corrupt=on_corrupt,
             log_every=log_every,
         )

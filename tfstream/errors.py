@@ -20,6 +20,7 @@ __all__ = [
     "PackError",
     "QueryError",
     "ServiceError",
+    "StateError",
     "StorageError",
     "TfstreamError",
     "TransientError",
@@ -81,6 +82,10 @@ class PackError(TfstreamError, RuntimeError):
 
 class ServiceError(TfstreamError, ConnectionError):
     """A `tf.data` service cannot be reached, or not be started."""
+
+
+class StateError(InvalidArgumentError):
+    """The state of a stream is damaged, of a newer release, or of another stream."""
 
 
 class StorageError(TfstreamError, OSError):

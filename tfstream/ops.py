@@ -29,13 +29,16 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 __all__ = [
-    "count_iteration",
+    "begin_iteration",
     "count_waiting",
     "counters",
+    "end_iteration",
     "epoch_order",
     "fetch_records",
     "library",
+    "progress",
     "read_records",
+    "restore",
 ]
 
 _PATH = Path(__file__).parent / "lib" / "libtfstream_ops.so"
@@ -78,6 +81,10 @@ def _native() -> ctypes.CDLL:
     native.tfstream_read_counters.restype = None
     native.tfstream_waited.argtypes = [ctypes.c_int64]
     native.tfstream_waited.restype = ctypes.c_int64
+    native.tfstream_restore.argtypes = [ctypes.c_int64] * 3
+    native.tfstream_restore.restype = None
+    native.tfstream_progress.argtypes = [ctypes.c_int64, ctypes.POINTER(ctypes.c_int64)]
+    native.tfstream_progress.restype = ctypes.c_bool
     return native
 
 
@@ -100,7 +107,8 @@ class _Standin:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.iterations = 0
+        self.restored = self.ending = False
+        self.epoch = self.position = self.iterations = self.delivered = 0
         self.waited = 0  # nanoseconds
         self.counters = dict.fromkeys(("samples", "bytes_read", "requests", "corrupt"), 0)
         self._first: float | None = None
@@ -149,22 +157,108 @@ def counters(stream: int) -> dict[str, float]:
     return {**fetched, **read, "corrupt": read["corrupt"] + fetched["corrupt"]}
 
 
-def count_iteration(*, stream: int) -> tf.Tensor:
-    """How often this op ran before for the stream, in this process: int64 scalar."""
+def begin_iteration(
+    *, stream: int, epoch: int, position: int
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Begins an iteration of a stream.
+
+    Args:
+        stream: The stream's number.
+        epoch: Of its first iteration, unless `restore` said another.
+        position: In that epoch, in samples over all workers; as well.
+
+    Returns:
+        How many began before in this process (or since `restore`), the epoch of the first of
+        them, and the position where this one begins; int64 scalars. After `end_iteration`, once,
+        -1 for the first: what begins is empty.
+    """
     import tensorflow as tf
 
     lib = library()
     if lib is not None:
-        return lib.tfstream_count_iteration(stream=stream)
+        return tuple(lib.tfstream_begin_iteration(stream=stream, epoch=epoch, position=position))
 
-    def count() -> np.int64:
-        with _standins[stream].lock:
-            _standins[stream].iterations += 1
-            return np.int64(_standins[stream].iterations - 1)
+    def begin() -> tuple[np.int64, np.int64, np.int64]:
+        standin = _standins[stream]
+        with standin.lock:
+            if standin.ending:
+                standin.ending = False
+                return np.int64(-1), np.int64(0), np.int64(0)
+            if not standin.restored:
+                standin.epoch, standin.position = epoch, position
+            number = standin.iterations
+            standin.iterations += 1
+            standin.delivered = 0
+            where = standin.position if number == 0 else 0
+            return np.int64(number), np.int64(standin.epoch), np.int64(where)
 
-    out = tf.numpy_function(count, [], tf.int64, stateful=True)
+    out = tf.numpy_function(begin, [], [tf.int64] * 3, stateful=True)
+    for each in out:
+        each.set_shape([])
+    return tuple(out)
+
+
+def end_iteration(end: tf.Tensor, *, stream: int) -> tf.Tensor:
+    """Has what begins next be the end of an iteration, if `end`.
+
+    Args:
+        end: bool scalar.
+        stream: The stream's number.
+
+    Returns:
+        The same.
+    """
+    import tensorflow as tf
+
+    lib = library()
+    if lib is not None:
+        return lib.tfstream_end_iteration(end, stream=stream)
+
+    def note(end: np.bool_) -> np.bool_:
+        if end:
+            with _standins[stream].lock:
+                _standins[stream].ending = True
+        return end
+
+    out = tf.numpy_function(note, [end], tf.bool, stateful=True)
     out.set_shape([])
     return out
+
+
+def restore(stream: int, epoch: int, position: int) -> None:
+    """Has the next iteration of a stream begin somewhere, and those after it at the next epochs.
+
+    Args:
+        stream: The stream's number.
+        epoch: Of the next iteration.
+        position: In that epoch, in samples over all workers.
+    """
+    if library() is not None:
+        _native().tfstream_restore(stream, epoch, position)
+        return
+    standin = _standins[stream]
+    with standin.lock:
+        standin.restored, standin.ending = True, False
+        standin.epoch, standin.position = epoch, position
+        standin.iterations = standin.delivered = 0
+
+
+def progress(stream: int) -> tuple[int, int, int, int] | None:
+    """How far a stream has come in this process.
+
+    Returns:
+        The epoch and position where its first iteration began, how many have begun since, and how
+        many elements of the newest were delivered; None before anything of that.
+    """
+    if library() is not None:
+        out = (ctypes.c_int64 * 4)()
+        known = _native().tfstream_progress(stream, out)
+        return (out[0], out[1], out[2], out[3]) if known else None
+    standin = _standins[stream]
+    with standin.lock:
+        if not (standin.restored or standin.iterations):
+            return None
+        return standin.epoch, standin.position, standin.iterations, standin.delivered
 
 
 def count_waiting(since: tf.Tensor | None = None, *, stream: int) -> tf.Tensor:
@@ -187,7 +281,9 @@ def count_waiting(since: tf.Tensor | None = None, *, stream: int) -> tf.Tensor:
     def count(since: np.int64) -> np.int64:
         now = time.monotonic_ns()
         with _standins[stream].lock:
-            _standins[stream].waited += now - int(since) if since else 0
+            if since:
+                _standins[stream].waited += now - int(since)
+                _standins[stream].delivered += 1
         return np.int64(now)
 
     out = tf.numpy_function(count, [since], tf.int64, stateful=True)

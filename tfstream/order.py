@@ -191,17 +191,22 @@ class Share:
         world: (index, count) of the workers.
         batch_size: A worker's, in samples; None: no batches.
         drop_remainder: Every worker takes records // G full batches.
+        pad_remainder: Every worker takes as many full batches as that needs; positions past
+            the end are padding.
 
     >>> Share(10, world=(1, 3), batch_size=2).samples, Share(10, world=(1, 3), batch_size=2).steps
     (3, 2)
     >>> Share(10, world=(1, 3), batch_size=2, drop_remainder=True).samples
     2
+    >>> Share(10, world=(1, 3), batch_size=2, pad_remainder=True).samples
+    4
     """
 
     records: int
     world: tuple[int, int] = (0, 1)
     batch_size: int | None = None
     drop_remainder: bool = False
+    pad_remainder: bool = False
 
     def __post_init__(self) -> None:
         index, count = self.world
@@ -214,20 +219,49 @@ class Share:
                 f"batch_size must be a positive integer, or None for single samples "
                 f"(got {self.batch_size})"
             )
+        if self.drop_remainder and self.pad_remainder:
+            raise InvalidArgumentError("the remainder is dropped or padded: one of them, not both")
+
+    @property
+    def stride(self) -> int:
+        """Samples that all workers take in a step."""
+        return (self.batch_size or 1) * self.world[1]
+
+    def first(self, position: Any) -> Any:
+        """Which of this worker's samples is the first at a position, or after it.
+
+        Args:
+            position: Of the epoch, 0..records; a number, or an int64 tensor.
+        """
+        index, count = self.world
+        return (position - index + count - 1) // count
+
+    def left(self, position: Any) -> Any:
+        """How many samples this worker takes of what is left at a position.
+
+        Args:
+            position: Of the epoch, 0..records; a number, or an int64 tensor.
+        """
+        batch = self.batch_size or 1
+        if self.drop_remainder:
+            return (self.records - position) // self.stride * batch
+        if self.pad_remainder:
+            return (self.records - position + self.stride - 1) // self.stride * batch
+        return self.first(self.records) - self.first(position)
+
+    def steps_left(self, position: Any) -> Any:
+        """How many batches (samples, where there are no batches) that is."""
+        return -(-self.left(position) // (self.batch_size or 1))
 
     @property
     def samples(self) -> int:
         """How many samples this worker takes of an epoch."""
-        index, count = self.world
-        if self.drop_remainder:
-            batch = self.batch_size or 1
-            return self.records // (batch * count) * batch
-        return max(0, -(-(self.records - index) // count))
+        return int(self.left(0))
 
     @property
     def steps(self) -> int:
         """How many batches (samples, where there are no batches) that is."""
-        return -(-self.samples // (self.batch_size or 1))
+        return int(self.steps_left(0))
 
     def readers(self, lanes: int) -> int:
         """In how many interleaved parts this worker reads its samples.

@@ -44,19 +44,19 @@ def served_window(share: Share, window: int) -> int:
 
 
 def distribute(
-    epoch_of: Callable[[tf.Tensor], tf.data.Dataset],
+    epoch_of: Callable[[tf.Tensor, tf.Tensor], tf.data.Dataset],
     *,
     service: str,
-    steps: int | None,
+    steps: Callable[[tf.Tensor], tf.Tensor] | None,
     options: tf.data.Options,
-) -> Callable[[tf.Tensor], tf.data.Dataset]:
+) -> Callable[[tf.Tensor, tf.Tensor], tf.data.Dataset]:
     """Has the workers of a service make the epochs.
 
     Args:
-        epoch_of: An epoch (int64 scalar tensor) to a dataset, whose source is a range: each
-            of the range's numbers is given to one worker.
+        epoch_of: An epoch and a position in it (int64 scalar tensors) to a dataset, whose source
+            is a range: each of the range's numbers is given to one worker.
         service: Its address.
-        steps: Elements of an epoch; None: it may have fewer.
+        steps: Elements of an epoch from a position on; None: it may have fewer.
         options: How the workers run it.
 
     Returns:
@@ -69,8 +69,8 @@ def distribute(
     # The graph that is registered holds the number of the epoch. Were it counted where the
     # epoch is made, a worker that joined late would make another one than the others.
     @tf.autograph.experimental.do_not_convert
-    def served(epoch: tf.Tensor) -> tf.data.Dataset:
-        made = epoch_of(epoch).with_options(options)
+    def served(epoch: tf.Tensor, position: tf.Tensor) -> tf.data.Dataset:
+        made = epoch_of(epoch, position).with_options(options)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that options are not known for certain in a graph
             # Pixels do not get smaller by the compression that there is.
@@ -82,7 +82,8 @@ def distribute(
             return ds
         # The client hears of the end of a job a second late; but it can count. And what a worker
         # took with it when it died, must not be missing without a word.
-        return ds.take(steps).apply(tf.data.experimental.assert_cardinality(steps))
+        count = steps(position)
+        return ds.take(count).apply(tf.data.experimental.assert_cardinality(count))
 
     return served
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tfstream.format.table import RecordTable
 
-__all__ = ["Chunk", "DataPoints", "Source"]
+__all__ = ["Chunk", "DataPoints", "Source", "samples_of"]
 
 # What one call of the kernel reads: many records save calls and wake-ups; but each of the
 # interleaved readers has two chunks in memory.
@@ -38,8 +38,8 @@ class Chunk:
         records: string [n], the payloads: serialized Examples.
         sound: bool [n]; False where a corrupt record was skipped: its payload is empty.
         uniforms: float32 [n, draws], each sample's own random numbers in [0, 1).
-        present: bool [n]; False where the record stands in for a missing member of a data point.
-            None: there are no data points.
+        present: bool [n]; False where the record stands in for one that is missing: a member of
+            a data point, or a sample past the end of the epoch. None: nothing is ever missing.
     """
 
     records: tf.Tensor
@@ -107,22 +107,22 @@ class Source:
     skip_corrupt: bool
     points: DataPoints | None = None
 
-    def epochs(self, parse: Callable[[Chunk], Any]) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    def epochs(
+        self, parse: Callable[[Chunk], Any]
+    ) -> Callable[[tf.Tensor, tf.Tensor], tf.data.Dataset]:
         """Prepares the graph of an epoch.
 
         Args:
             parse: Turns a chunk into a structure of tensors with one row a record.
 
         Returns:
-            A function from an epoch (int64 scalar tensor) to a dataset of single
-            records, each a row of what `parse` gave.
+            A function from an epoch and a position in it, where to begin (int64 scalar tensors),
+            to a dataset of single records, each a row of what `parse` gave.
         """
         files = tf.constant(self.table.files, tf.string)
         shards = _tensor(self.table.shards)
         offsets = _tensor(self.table.offsets)
         lengths = _tensor(self.table.lengths)
-        index, count = self.share.world
-        samples = self.share.samples
         readers = self.share.readers(self.order.lanes)
         points = self.points
         chunk = max(1, chunk_records(self.table, readers) // (points.members if points else 1))
@@ -130,13 +130,14 @@ class Source:
         @tf.autograph.experimental.do_not_convert
         def read(first: tf.Tensor, end: tf.Tensor, epoch: tf.Tensor) -> Any:
             """Reads this worker's samples first, first + readers ... below end."""
-            positions = index + count * tf.range(first, end, readers)
-            numbers, uniforms = ops.epoch_order(
-                positions, epoch, order=self.order, draws=self.draws
+            numbers, uniforms, present = samples_of(
+                tf.range(first, end, readers),
+                epoch,
+                order=self.order,
+                share=self.share,
+                points=points,
+                draws=self.draws,
             )
-            present = None
-            if points:
-                numbers, uniforms, present = points.expand(numbers, uniforms)
             records, sound = ops.read_records(
                 files,
                 tf.gather(shards, numbers),
@@ -149,16 +150,19 @@ class Source:
                 sound = points.whole(sound)
             return parse(Chunk(records, sound, uniforms, present))
 
-        def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        def epoch_of(epoch: tf.Tensor, position: tf.Tensor) -> tf.data.Dataset:
+            begin = self.share.first(position)
+            end = begin + self.share.left(position)
+
             @tf.autograph.experimental.do_not_convert
             def lane(reader: tf.Tensor) -> tf.data.Dataset:
                 step = chunk * readers
 
                 @tf.autograph.experimental.do_not_convert
                 def part(first: tf.Tensor) -> Any:
-                    return read(first, tf.minimum(first + step, samples), epoch)
+                    return read(first, tf.minimum(first + step, end), epoch)
 
-                parts = tf.data.Dataset.range(reader, samples, step).map(part)
+                parts = tf.data.Dataset.range(begin + reader, end, step).map(part)
                 return parts.prefetch(1).unbatch()
 
             if readers == 1:
@@ -168,6 +172,44 @@ class Source:
             )
 
         return epoch_of
+
+
+def samples_of(
+    samples: tf.Tensor,
+    epoch: tf.Tensor,
+    *,
+    order: Order,
+    share: Share,
+    points: DataPoints | None,
+    draws: int,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor | None]:
+    """The records that some samples of a worker consist of.
+
+    Args:
+        samples: int64 [n], the worker's first, second ... of the epoch.
+        epoch: int64 scalar.
+        order: Of the epoch.
+        share: Which positions are the worker's.
+        points: How samples are data points; None: a sample is a record.
+        draws: Random numbers a sample.
+
+    Returns:
+        int64 [records], their numbers among the selected ones; float32 [records, draws]; bool
+        [records], whether they are there and no padding: None, where all always are.
+    """
+    index, count = share.world
+    positions = index + count * samples
+    present = None
+    if share.pad_remainder:
+        present = positions < share.records
+        positions = tf.where(present, positions, 0)
+    numbers, uniforms = ops.epoch_order(positions, epoch, order=order, draws=draws)
+    if points:
+        sample_is_there = present
+        numbers, uniforms, present = points.expand(numbers, uniforms)
+        if sample_is_there is not None:
+            present &= tf.repeat(sample_is_there, points.members)
+    return numbers, uniforms, present
 
 
 def chunk_records(table: RecordTable, readers: int) -> int:

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import secrets
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import tensorflow as tf
@@ -17,7 +17,7 @@ from tfstream import labels as labels_lib
 from tfstream import service as service_lib
 from tfstream.errors import InvalidArgumentError
 from tfstream.format import example
-from tfstream.order import Order, Share
+from tfstream.position import Position
 from tfstream.source import Chunk, DataPoints, Source
 from tfstream.windows import WINDOWS_AHEAD, WindowSource
 
@@ -46,12 +46,14 @@ class Elements:
         label: "index", "one_hot", "multi_hot"; None: left out.
         boxes: "ragged", or the number that each image's boxes are padded to; None: left out.
         form: "tuple": (image, label, boxes) without what is left out; "dict": by name.
+        weight: Whether tuples end with a weight, 0 for padding.
     """
 
     image: images.ImageSpec | images.Raw | None
     label: Literal["index", "one_hot", "multi_hot"] | None
     boxes: Literal["ragged"] | int | None
     form: Literal["tuple", "dict"]
+    weight: bool = False
 
     def __post_init__(self) -> None:
         if not (self.image is None or isinstance(self.image, images.ImageSpec | images.Raw)):
@@ -71,6 +73,13 @@ class Elements:
             raise InvalidArgumentError(
                 "nothing is left in the elements: image, label and boxes are all None. "
                 'Ask for one of them, or for elements="dict", which has the key'
+            )
+
+        if self.weight and self.form == "tuple" and (self.boxes or not (self.image and self.label)):
+            raise InvalidArgumentError(
+                "where the remainder is padded, tuples are (image, label, weight), as Keras takes "
+                f"them (got image={self.image!r}, label={self.label!r}, boxes={self.boxes!r}): ask "
+                'for elements="dict", where `present` says what is padding'
             )
 
     @property
@@ -96,13 +105,12 @@ class StreamDataset(tf.data.Dataset):
         block_size: Consecutive elements that stay together in the shuffle.
     """
 
-    def __init__(
-        self, inner: tf.data.Dataset, *, stream: int, steps_per_epoch: int, block_size: int
-    ) -> None:
+    def __init__(self, inner: tf.data.Dataset, *, stream: int, position: Position) -> None:
         self._inner = inner
         self._stream = stream
-        self.steps_per_epoch = steps_per_epoch
-        self.block_size = block_size
+        self._position = position
+        self.steps_per_epoch = position.share.steps
+        self.block_size = position.order.block_size
         super().__init__(inner._variant_tensor)
 
     def _inputs(self) -> list[tf.data.Dataset]:
@@ -112,6 +120,44 @@ class StreamDataset(tf.data.Dataset):
     def element_spec(self) -> Any:
         """The shapes and dtypes of an element."""
         return self._inner.element_spec
+
+    def state(self, *, batches_consumed: int | None = None) -> dict[str, Any]:
+        """Where the stream is: what `restore`, or `PackedDataset.stream(state=...)`, goes on from.
+
+        All workers of a stream are at the same position, and any number of workers can go on there.
+
+        Args:
+            batches_consumed: By this worker since the stream was made or restored, all epochs
+                together (samples, where there are no batches). None: all that was delivered: right
+                where you iterate the stream itself and use each batch at once; batches that
+                somebody prefetched behind it count as consumed.
+
+        Returns:
+            A dict that JSON can hold, below 1 KB: `format`, `dataset` (its commit), `version`,
+            `selection` (a hash), `records`, `seed`, `shuffle`, `lanes`, `block_size`, `epoch` and
+            `position` (samples of that epoch, over all workers).
+
+        Raises:
+            InvalidArgumentError: It cannot be known how many batches were delivered: there are
+                none, or a `tf.data` service's.
+        """
+        begun = ops.progress(self._stream) or (*self._position.begin, 0, 0)
+        return self._position.state(begun, batches_consumed)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Has the next iteration begin where a state was taken; those after it follow.
+
+        Only arithmetic: nothing is read, whatever the position. An iteration that is under way
+        is not touched.
+
+        Args:
+            state: What `state` gave, of a stream over the same records of the same version in the
+                same order; `world`, `batch_size`, images and labels may be others.
+
+        Raises:
+            StateError: It belongs to another stream; the message shows what differs.
+        """
+        ops.restore(self._stream, *self._position.begin_of(state))
 
     def stats(self) -> dict[str, float]:
         """What the stream has read so far, in this process: of a `tf.data` service's, nothing.
@@ -239,14 +285,16 @@ def _finisher(
             _blank(out, row["present"], elements)
         if elements.form == "dict":
             return out
-        values = tuple(out[n] for n in ("image", "label", "boxes") if n in out)
+        if elements.weight:
+            out["weight"] = tf.cast(row["present"], tf.float32)
+        values = tuple(out[n] for n in ("image", "label", "boxes", "weight") if n in out)
         return values if len(values) > 1 else values[0]
 
     return finish
 
 
 def _blank(out: dict[str, Any], present: tf.Tensor, elements: Elements) -> None:
-    """Empties the parts of a missing member of a data point."""
+    """Empties the parts of what is not there: of a data point's member, or of padding."""
     for name in ("key", "image", "label"):
         if name in out:
             value = out[name]
@@ -278,8 +326,7 @@ def build(
     labels: LabelMap,
     *,
     elements: Elements,
-    order: Order,
-    share: Share,
+    position: Position,
     points: DataPoints | None,
     formats: frozenset[str],
     rotated: bool,
@@ -296,8 +343,7 @@ def build(
         records: Where the selected records lie.
         labels: The dataset's label map.
         elements: What an element holds.
-        order: The order of each epoch.
-        share: What this worker takes of it, and in which batches.
+        position: The order of each epoch, what this worker takes of it, and where it begins.
         points: How samples are data points of several records; None: a sample is a record.
         formats: The image formats that occur in the selection.
         rotated: Whether an image of the selection must be rotated for display.
@@ -311,6 +357,7 @@ def build(
     """
     if epochs is not None and epochs < 1:
         raise InvalidArgumentError(f"epochs must be positive, or None for no end (got {epochs})")
+    order, share = position.order, position.share
     if on_corrupt not in ("raise", "skip"):
         raise InvalidArgumentError(f'on_corrupt must be "raise" or "skip" (got {on_corrupt!r})')
     if share.steps == 0 and (epochs is None or share.records > 0):
@@ -343,7 +390,7 @@ def build(
     parse = _parser(elements, labels, skip_corrupt=skip_corrupt)
     finish = _finisher(elements, formats=formats, rotated=rotated, largest=largest)
     # Work on single samples costs a call each: what needs none is done a chunk at a time.
-    singly = elements.spec is not None or elements.boxes is not None or skip_corrupt or bool(points)
+    singly = bool(elements.spec or elements.boxes or skip_corrupt or points or share.pad_remainder)
     samples = source.epochs(parse if singly else lambda chunk: finish(parse(chunk)))
 
     # Twice the cores and more are under way, so that none waits while a batch is put together.
@@ -353,8 +400,8 @@ def build(
 
     # What follows is graph code already: nothing for AutoGraph to rewrite.
     @tf.autograph.experimental.do_not_convert
-    def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
-        ds = samples(epoch)
+    def epoch_of(epoch: tf.Tensor, position: tf.Tensor) -> tf.data.Dataset:
+        ds = samples(epoch, position)
         if skip_corrupt:
             ds = ds.filter(lambda row: row["sound"])
         if singly:
@@ -367,33 +414,60 @@ def build(
             return ds
         return together(ds, share.batch_size, drop_remainder=share.drop_remainder)
 
-    @tf.autograph.experimental.do_not_convert
-    def epochs_of(iteration: tf.Tensor) -> tf.data.Dataset:
-        if epochs is None:
-            return tf.data.Dataset.range(iteration, tf.int64.max)
-        return tf.data.Dataset.range(iteration * epochs, (iteration + 1) * epochs)
-
     make = epoch_of
     if service:
-        steps = None if skip_corrupt else share.steps
-        make = service_lib.distribute(epoch_of, service=service, steps=steps, options=_served())
+        make = service_lib.distribute(
+            epoch_of,
+            service=service,
+            steps=None if skip_corrupt else share.steps_left,
+            options=_served(),
+        )
 
     @tf.autograph.experimental.do_not_convert
-    def iteration(_: tf.Tensor) -> tf.Tensor:
-        return ops.count_iteration(stream=stream)
+    def begin(_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        first_epoch, first_position = position.begin
+        return ops.begin_iteration(stream=stream, epoch=first_epoch, position=first_position)
 
-    ds = tf.data.Dataset.from_tensors(0).map(iteration)
-    ds = ds.flat_map(epochs_of).flat_map(make)
+    @tf.autograph.experimental.do_not_convert
+    def epochs_of(
+        iteration: tf.Tensor, first_epoch: tf.Tensor, first_position: tf.Tensor
+    ) -> tf.data.Dataset:
+        """(epoch, where it begins); one more, for nothing, where the first is not whole."""
+        if epochs is None:
+            first, end = first_epoch + iteration, tf.constant(tf.int64.max, tf.int64)
+            whole = tf.constant(True)
+        else:
+            number = first_epoch // epochs + iteration
+            first = tf.where(tf.equal(iteration, 0), first_epoch, number * epochs)
+            end = (number + 1) * epochs
+            # Not by `==`, which within a TF1 graph compares the Python objects.
+            whole = tf.equal(first_position, 0) & tf.equal(first, end - epochs)
+
+        @tf.autograph.experimental.do_not_convert
+        def place(epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            begun = tf.cast(tf.equal(epoch, first), tf.int64)
+            return epoch, first_position * begun, tf.equal(epoch, end)
+
+        stop = tf.where(iteration < 0, first, end + tf.cast(~whole, tf.int64))
+        return tf.data.Dataset.range(first, stop).map(place)
+
+    @tf.autograph.experimental.do_not_convert
+    def samples_or_end(epoch: tf.Tensor, place: tf.Tensor, past: tf.Tensor) -> tf.data.Dataset:
+        ended = ops.end_iteration(past, stream=stream)
+        return make(epoch, tf.where(ended, tf.constant(share.records, tf.int64), place))
+
+    ds = tf.data.Dataset.from_tensors(0).map(begin)
+    ds = ds.flat_map(epochs_of).flat_map(samples_or_end)
     if epochs is None:
         ds = ds.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
     elif not skip_corrupt:
-        ds = ds.apply(tf.data.experimental.assert_cardinality(share.steps * epochs))
+        # The length that all iterations have but one that begins within an epoch: see
+        # native/begin_iteration.cc.
+        ds = ds.repeat().take(share.steps * epochs)
     ds = ds.with_options(_options(waiting=waiting)).prefetch(2)
     if share.batch_size is not None:  # of single samples, counting each would cost too much
         ds = _timed(ds, stream)
-    built = StreamDataset(
-        ds, stream=stream, steps_per_epoch=share.steps, block_size=order.block_size
-    )
+    built = StreamDataset(ds, stream=stream, position=position)
     if log_every is not None:
         alive = weakref.ref(built)
         logline.start(lambda: (ds := alive()) and ds.stats(), log_every)

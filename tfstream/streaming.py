@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from tfstream.errors import InvalidArgumentError
 from tfstream.fetch.counters import Counters
 from tfstream.fetch.warm import warm
 from tfstream.order import Order, Share
+from tfstream.position import Identity, Position, fingerprint
 from tfstream.sizes import parse_size
 
 if TYPE_CHECKING:
@@ -51,6 +53,9 @@ def stream_of(  # noqa: D417 (the rest are described there)
     lanes: int,
     block_size: int | None,
     drop_remainder: bool,
+    pad_remainder: bool,
+    epochs: int | None,
+    state: Mapping[str, Any] | None,
     read_ahead: int | str,
     service: str | None,
     **others: Any,
@@ -90,13 +95,23 @@ def stream_of(  # noqa: D417 (the rest are described there)
         spec = version.served_spec(splits)
     records: RecordTable | RemoteRecords
     records = table() if spec is None else _remote(spec, filled, mean, read_ahead)
+    order = Order(count, seed=seed, lanes=lanes, block_size=block_size, shuffle=shuffle)
+    share = Share(count, world, batch_size, drop_remainder, pad_remainder)
+
+    def identity() -> Identity:
+        chosen = None if selection is None else selection.elements
+        told = version.manifest
+        return Identity(told.commit, told.version, fingerprint(splits, chosen))
+
+    counted = batch_size is not None and service is None
+    position = Position(functools.cache(identity), order, share, epochs, counted)
     statistics = version.statistics(splits)
     return stream_lib.build(
         records,
         version.labels,
-        elements=stream_lib.Elements(image, label, boxes, elements),
-        order=Order(count, seed=seed, lanes=lanes, block_size=block_size, shuffle=shuffle),
-        share=Share(count, world=world, batch_size=batch_size, drop_remainder=drop_remainder),
+        elements=stream_lib.Elements(image, label, boxes, elements, weight=pad_remainder),
+        position=position.at(state),
+        epochs=epochs,
         points=points,
         formats=frozenset(name for part in statistics for name in part.formats),
         rotated=any(part.rotated for part in statistics),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tfstream import ops
-from tfstream.source import Chunk, DataPoints
+from tfstream.source import Chunk, DataPoints, samples_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -61,11 +61,11 @@ class WindowSource:
     ramp: bool
     points: DataPoints | None = None
 
-    def epochs(self, parse: Callable[[Chunk], Any]) -> Callable[[tf.Tensor], tf.data.Dataset]:
+    def epochs(
+        self, parse: Callable[[Chunk], Any]
+    ) -> Callable[[tf.Tensor, tf.Tensor], tf.data.Dataset]:
         """Prepares the graph of an epoch; see `Source.epochs`."""
         rows = None if self.rows is None else tf.constant(self.rows, tf.int64)
-        index, count = self.share.world
-        samples = self.share.samples
         points = self.points
         begins = first_windows(self.window) if self.ramp else [0]
 
@@ -74,20 +74,21 @@ class WindowSource:
             growing = tf.gather(tf.constant(begins, tf.int64), tf.minimum(number, last))
             return growing + tf.maximum(number - last, 0) * self.window
 
-        def epoch_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        def epoch_of(epoch: tf.Tensor, position: tf.Tensor) -> tf.data.Dataset:
+            begin, left = self.share.first(position), self.share.left(position)
+
             @tf.autograph.experimental.do_not_convert
             def read(number: tf.Tensor) -> Any:
                 first = begin_of(number)
-                end = tf.minimum(begin_of(number + 1), samples)
-                numbers, uniforms = ops.epoch_order(
-                    index + count * tf.range(first, end),
+                end = tf.minimum(begin_of(number + 1), left)
+                numbers, uniforms, present = samples_of(
+                    begin + tf.range(first, end),
                     epoch,
                     order=self.order,
+                    share=self.share,
+                    points=points,
                     draws=self.draws,
                 )
-                present = None
-                if points:
-                    numbers, uniforms, present = points.expand(numbers, uniforms)
                 if rows is not None:
                     numbers = tf.gather(rows, numbers)
                 records, sound = ops.fetch_records(
@@ -97,7 +98,10 @@ class WindowSource:
                     sound = points.whole(sound)
                 return parse(Chunk(records, sound, uniforms, present))
 
-            windows = tf.data.Dataset.range(count_windows(begins, samples, self.window))
+            small = tf.reduce_sum(tf.cast(tf.constant(begins, tf.int64) < left, tf.int64))
+            # The last of the small ones has a window's size already.
+            large = (left - begins[-1] + self.window - 1) // self.window - 1
+            windows = tf.data.Dataset.range(small + tf.maximum(large, 0))
             return windows.map(read, num_parallel_calls=WINDOWS_AHEAD, deterministic=True).unbatch()
 
         return epoch_of
@@ -116,16 +120,6 @@ def first_windows(window: int) -> list[int]:
         begins.append(begins[-1] + size)
         size *= 2
     return begins
-
-
-def count_windows(begins: list[int], samples: int, window: int) -> int:
-    """How many windows an epoch has.
-
-    >>> [count_windows([0, 10, 30, 70], samples, 80) for samples in (0, 10, 11, 70, 71, 151)]
-    [0, 1, 2, 3, 4, 5]
-    """
-    small = sum(begin < samples for begin in begins)
-    return small + max(0, -(-(samples - begins[-1]) // window) - 1)
 
 
 def window_records(mean_bytes: float, read_ahead: int) -> int:
