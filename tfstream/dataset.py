@@ -87,7 +87,8 @@ class PackedDataset(Records):
 
         parsed = language.parse(query)
         base = self if parsed.version is None else self._of_version(parsed.version)
-        condition = language.compile_where(parsed, base._version.fields)
+        fields = base._version.fields
+        parsed, condition = language.bind(parsed, fields), language.compile_where(parsed, fields)
 
         def select() -> Selection:
             records = base._version.records(base._splits)
@@ -132,8 +133,7 @@ class PackedDataset(Records):
         Raises:
             InvalidArgumentError: There is no such field.
         """
-        by = [(field.removeprefix("-"), field.startswith("-")) for field in fields]
-        self._check_fields([field for field, _ in by])
+        by = [(self._column(field.removeprefix("-")), field.startswith("-")) for field in fields]
         named = ", ".join(map(repr, fields))
         return self._with(
             f"sort_by({named})", lambda: Selection(self._engine.sorted(self._rows("sort_by"), by))
@@ -145,8 +145,7 @@ class PackedDataset(Records):
         Raises:
             InvalidArgumentError: There is no such field.
         """
-        self._check_fields([field])
-        groups = self._engine.groups(self._rows("group_by"), field)
+        groups = self._engine.groups(self._rows("group_by"), self._column(field))
         return {
             value: self._with(f"group_by({field!r})[{value!r}]", functools.partial(Selection, rows))
             for value, rows in groups
@@ -184,7 +183,8 @@ class PackedDataset(Records):
         from tfstream.query import splitting
 
         splitting.check_fractions(fractions)
-        self._check_fields([field for field in (by, stratify) if field is not None])
+        within = None if by is None else self._column(by)
+        strata = None if stratify is None else self._column(stratify)
 
         @functools.cache
         def parts() -> Mapping[str, Integers]:
@@ -192,9 +192,9 @@ class PackedDataset(Records):
                 self._engine,
                 self._rows("partition"),
                 fractions,
-                by=by,
+                by=within,
                 seed=seed,
-                stratify=stratify,
+                stratify=strata,
             )
 
         asked = ", ".join(f"{name}={fraction}" for name, fraction in fractions.items())
@@ -224,11 +224,13 @@ class PackedDataset(Records):
         Raises:
             InvalidArgumentError: There is no such field, or a point has another size than allowed.
         """
-        self._check_fields([by])
+        column = self._column(by)
         return self._with(
             f"data_points({by!r}, size={size}, missing={missing!r})",
             lambda: Selection(
-                data_points(self._engine, self._rows("data_points"), by, size=size, missing=missing)
+                data_points(
+                    self._engine, self._rows("data_points"), column, size=size, missing=missing
+                )
             ),
         )
 
@@ -283,9 +285,18 @@ class PackedDataset(Records):
             )
         return open_version(self._version, version)
 
-    def _check_fields(self, names: Sequence[str]) -> None:
-        for name in names:
-            self._version.fields.resolve(name)
+    def _column(self, field: str) -> str:
+        """The column that a field's name means.
+
+        Raises:
+            InvalidArgumentError: There is no such field, or it has several values a record.
+        """
+        column = self._version.fields.resolve(field)
+        if column.kind == "labels" or column.parameters:
+            raise InvalidArgumentError(
+                f"a field with one value a record is needed here, such as label (got {field!r})"
+            )
+        return column.name
 
     @property
     def _selected(self) -> Selection:

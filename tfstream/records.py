@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Records"]
 
-_SIMILAR = 0.7  # keys that are less alike (Jaro-Winkler, 0 to 1) are not worth a mention
+_SIMILAR = 0.6  # keys that are less alike (Jaro-Winkler, 0 to 1) are not worth a mention
 
 
 class Records:
