@@ -17,12 +17,12 @@ from tfstream import errors
 from tfstream.format import index, manifest, verify
 from tfstream.format.label_map import LabelMap
 from tfstream.packing import run
-from tfstream.packing.append import append
+from tfstream.packing.appending import append
 from tfstream.packing.packer import pack
 from tfstream.packing.workspace import Workspace
 
 OPTIONS = {"processes": 1, "progress": False}
-CODE = "import sys; from tfstream.packing.append import append; append(*sys.argv[1:3], {options})"
+CODE = "import sys; from tfstream.packing.appending import append; append(*sys.argv[1:3], {options})"
 
 
 def grown(root, begin, end, *, split="train", label=None):

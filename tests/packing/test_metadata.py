@@ -17,7 +17,7 @@ import trees
 import tfstream
 from tfstream import errors
 from tfstream.format import index, manifest, verify
-from tfstream.packing.append import append
+from tfstream.packing.appending import append
 from tfstream.packing.packer import pack
 
 FIRST = "train/n01440764/n01440764_00000"

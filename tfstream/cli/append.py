@@ -65,7 +65,7 @@ def append(
       tfstream append NIGHT packed -m "the night drives"
       tfstream append NIGHT gs://my-bucket/ilsvrc --metadata night.csv --on-invalid skip
     """  # noqa: D301 (\b keeps click from filling the example's lines)
-    from tfstream.packing.append import append as add
+    from tfstream.packing.appending import append as add
     from tfstream.sizes import parse_size
 
     with packed.interruptible():

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec
 
-from tfstream.packing.append import append as _append
+from tfstream.packing.appending import append as _append
 from tfstream.packing.job import PackResult
 from tfstream.packing.packer import pack as _pack
 
