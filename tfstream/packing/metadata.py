@@ -74,9 +74,7 @@ def prepare(
     try:
         with duckdb.connect(str(drafts / "metadata.duckdb")) as database:
             database.execute(f"SET memory_limit='{_MEMORY}'")
-            database.begin()  # one for all: each would wait for the disk
             _load(database, source, report)
-            database.commit()
             database.execute(
                 f"COPY (SELECT * FROM loaded ORDER BY key) TO '{_quoted(ordered)}' "
                 f"(FORMAT parquet, ROW_GROUP_SIZE {_ROWS})"

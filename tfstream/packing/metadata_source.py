@@ -25,7 +25,7 @@ __all__ = ["Rows", "Source", "open_source"]
 # The column with the record's key; or with the image's path, of which the key is made.
 _KEYS = ("key", "file", "path")
 _LONGEST_HEADER = 1 << 20  # characters
-_BLOCK = 4 << 20  # bytes of a CSV file at once; no row may be longer
+_BLOCK = 1 << 20  # bytes of a CSV file at once, some tens of which are read ahead; no row is longer
 _ROWS = 1 << 16  # of a Parquet file at once
 
 
