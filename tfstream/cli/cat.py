@@ -35,13 +35,13 @@ def cat(
         tfstream cat packed ILSVRC2013_train/n01440764/n01440764_10026
         tfstream cat packed val/photo_7 --image photo.png
     """
-    from tfstream.format import example, keys, manifest, record
+    from tfstream.format import example, keys, record
     from tfstream.storage.directory import Access
     from tfstream.storage.uri import open_directory
-    from tfstream.versions.history import resolve
+    from tfstream.versions import history
 
     directory = open_directory(dataset, Access(project=project))
-    loaded = manifest.load(directory, resolve(directory, version))
+    loaded = history.load(directory, version)
     place = keys.find(directory, loaded, key)
     payload = record.fetch_record(directory, place.name, place.offset, place.length, key=key)
     found = example.decode(payload)

@@ -40,11 +40,11 @@ def info(
     from tfstream.format import manifest
     from tfstream.storage.directory import Access
     from tfstream.storage.uri import open_directory
-    from tfstream.versions.history import resolve
+    from tfstream.versions import history
 
     directory = open_directory(dataset, Access(project=project))
     versions = manifest.versions(directory)
-    loaded = manifest.load(directory, resolve(directory, version))
+    loaded = history.load(directory, versions[-1] if version is None and versions else version)
     if as_json:
         typer.echo(json.dumps(_as_dict(dataset, loaded, versions), indent=1))
         return

@@ -34,14 +34,13 @@ def verify(
     """
     import tqdm
 
-    from tfstream.format import manifest
     from tfstream.format import verify as verify_lib
     from tfstream.storage.directory import Access
     from tfstream.storage.uri import open_directory
-    from tfstream.versions.history import resolve
+    from tfstream.versions import history
 
     directory = open_directory(dataset, Access(project=project))
-    loaded = manifest.load(directory, resolve(directory, version))
+    loaded = history.load(directory, version)
     shards = [shard for split in loaded.splits for shard in split.shards]
     total = sum(shard.bytes for shard in shards)
     begin = time.monotonic()

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from tfstream import errors
-from tfstream.format import index, manifest
+from tfstream.format import index
 from tfstream.indexes import local_indexes
 from tfstream.storage.directory import Directory
 from tfstream.storage.uri import as_directory
-from tfstream.versions.history import resolve
+from tfstream.versions import history
 from tfstream.versions.shard_difference import ShardDifference, compare
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def diff(
         StorageError: An index cannot be read, or there is no room for temporary files.
     """
     directory = as_directory(dest)
-    one, other = (manifest.load(directory, resolve(directory, each)) for each in (before, after))
+    one, other = (history.load(directory, each) for each in (before, after))
     return Difference(one, other, directory)
 
 

@@ -16,7 +16,7 @@ from tfstream.storage.uri import as_directory
 from tfstream.v1 import manifest_pb2
 from tfstream.versions import tags
 
-__all__ = ["VersionInfo", "commit_next", "resolve", "rollback", "versions"]
+__all__ = ["VersionInfo", "commit_next", "load", "resolve", "rollback", "versions"]
 
 # A day alone, or with the time of day; of UTC, where no zone is named.
 _TIME = re.compile(
@@ -147,6 +147,14 @@ def resolve(
     return _not_after(directory, _parse_time(text, match))
 
 
+def load(
+    dest: Directory | str | os.PathLike[str], version: int | str | datetime.datetime | None
+) -> manifest_pb2.Manifest:
+    """The manifest of the version that is meant; see `resolve`."""
+    directory = as_directory(dest)
+    return manifest.load(directory, None if version is None else resolve(directory, version))
+
+
 def _checked(directory: Directory, named: tags.Tag) -> int:
     """The version that a tag names, if it is still the one that was tagged."""
     commit = manifest.load(directory, named.version).commit
@@ -221,7 +229,7 @@ def rollback(
     """
     directory = as_directory(dest)
     newest = manifest.load(directory)
-    made = manifest.load(directory, resolve(directory, version))
+    made = load(directory, version)
     if made.version == newest.version:
         raise errors.InvalidArgumentError(
             f"Version {newest.version} is the newest version of {directory}: there is nothing to "
