@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["blame", "check"]
 
+_COUNTS = "SELECT file_name, num_rows FROM parquet_file_metadata(?)"
 # Files with the same columns have the same sum, so that one of them can be looked at for all.
 _LIKENESS = """
 SELECT file_name, sum(hash(name, type, duckdb_type)::HUGEINT)::VARCHAR
@@ -47,9 +48,7 @@ def check(
             has one of another type.
     """
     paths = {database.names[path]: path for path in rows}
-    for name, found in database.fetch(
-        "SELECT file_name, num_rows FROM parquet_file_metadata(?)", [list(paths)]
-    ):
+    for name, found in database.fetch(_COUNTS, [list(paths)]):
         told = rows[paths[name]]
         if found != told:
             compared = "more" if found > told else "fewer"
@@ -105,8 +104,9 @@ def blame(database: Database, paths: Iterable[str]) -> None:
     for path in paths:
         try:
             open(path, "rb").close()
-            database.fetch(_LIKENESS, [[database.names[path]]])
-            ((whole, *_),) = database.fetch(_ALL_VALUES, [[database.names[path]]])
+            for sql in (_COUNTS, _LIKENESS, _ALL_VALUES):
+                answer = database.fetch(sql, [[database.names[path]]])
+            whole = answer[0][0]
             if not whole:
                 raise CorruptRecordError(f"Index {path} counts labels that have no names.")
         except CorruptRecordError:
