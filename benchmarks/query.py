@@ -263,7 +263,7 @@ def pack_alone(source: Path, part: tfstream.PackedDataset, out: Path) -> None:
     loaded, train = replicas.load(source)
     (out / "made").mkdir(parents=True)
     shard, rows = out / "made/shard.tfrecord", out / "made/shard.parquet"
-    table = part._table
+    table = part.stored.table
     indexes: list[pa.Table] = []
     written = 0
     with open(shard, "wb") as file:

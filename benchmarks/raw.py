@@ -33,7 +33,7 @@ def main() -> None:
     data = tfstream.open(arguments.packed).split(arguments.split)
     files = sorted(glob.glob(f"{arguments.packed}/shards/{arguments.split}-*.tfrecord"))
     source = Source(
-        data._table, Order(len(data)), Share(len(data)), stream=1, draws=0, skip_corrupt=False
+        data.stored.table, Order(len(data)), Share(len(data)), stream=1, draws=0, skip_corrupt=False
     )
     records = source.epochs(lambda chunk: {"record": chunk.records})(tf.constant(0, tf.int64))
     interleaved = tf.data.Dataset.from_tensor_slices(files).interleave(

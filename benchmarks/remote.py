@@ -94,7 +94,7 @@ class Bench:
 
 def stored_bytes(data: tfstream.PackedDataset) -> int:
     """Of the frames of a local selection."""
-    return int(data._table.lengths.sum(dtype=np.int64))
+    return int(data.stored.table.lengths.sum(dtype=np.int64))
 
 
 def size(element: tuple[tf.Tensor, ...]) -> int:

@@ -133,8 +133,8 @@ def test_a_manifest_of_a_newer_format_is_refused(packed, tmp_path):
 def test_a_corrupt_record_is_named_by_file_offset_and_key(tmp_path):
     trees.make_ilsvrc_tree(tmp_path / "tree", train=4, val=1)
     train = tfstream.pack(tmp_path / "tree", tmp_path / "packed", progress=False).split("train")
-    path = pathlib.Path(train._table.files[0])
-    offset, length = int(train._table.offsets[2]), int(train._table.lengths[2])
+    path = pathlib.Path(train.stored.table.files[0])
+    offset, length = int(train.stored.table.offsets[2]), int(train.stored.table.lengths[2])
     content = bytearray(path.read_bytes())
     content[offset + length // 2] ^= 4
     path.write_bytes(content)

@@ -164,7 +164,7 @@ def test_a_cached_file_that_cannot_be_read_any_more_costs_no_sample(uri, expecte
     data = tfstream.open(uri, cache_dir=tmp_path).split("train")
     ds = stream(data)
     assert samples(ds) == expected[0]
-    target = data._source.shard(0)
+    target = data.stored._source.shard(0)
     broken = os.open(tmp_path / "nothing", os.O_WRONLY | os.O_CREAT)
     with target.use() as descriptor:
         os.dup2(broken, descriptor)  # reading fails from now on
@@ -187,9 +187,9 @@ def corrupted(bucket, packed):
     row = 11
     key = data.metadata["key"][row].as_py()
     shard, offset, length = (
-        getattr(data._table, name)[row] for name in ("shards", "offsets", "lengths")
+        getattr(data.stored.table, name)[row] for name in ("shards", "offsets", "lengths")
     )
-    name = data._table.files[shard].split("packed/")[1]
+    name = data.stored.table.files[shard].split("packed/")[1]
     content = bytearray(bucket.get(name))
     content[offset + length // 2] ^= 1
     bucket.put(name, bytes(content))

@@ -204,7 +204,7 @@ def test_a_session_iterates_a_served_stream(cluster, train):
 def test_a_corrupt_record_is_named_or_skipped(cluster, packed, tmp_path):
     shutil.copytree(packed, tmp_path / "packed")
     data = tfstream.open(tmp_path / "packed").split("train")
-    table = data._table
+    table = data.stored.table
     path, offset = pathlib.Path(table.files[0]), int(table.offsets[2])
     content = bytearray(path.read_bytes())
     content[offset + int(table.lengths[2]) // 2] ^= 1

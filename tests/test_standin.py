@@ -63,8 +63,8 @@ def test_a_stream_gives_the_same_samples_as_with_the_kernel(train, request):
 @pytest.mark.filterwarnings("ignore:tfstream was installed without")
 def test_a_corrupt_record_is_named_or_skipped(train, tmp_path):
     data = (tmp_path / "data").resolve()
-    path = train._table.files[0]
-    offset, length = int(train._table.offsets[1]), int(train._table.lengths[1])
+    path = train.stored.table.files[0]
+    offset, length = int(train.stored.table.offsets[1]), int(train.stored.table.lengths[1])
     with open(path, "rb") as file:
         content = bytearray(file.read())
     content[offset + length // 2] ^= 1

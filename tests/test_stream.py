@@ -264,7 +264,7 @@ def broken(tmp_path):
     """A dataset in which one byte of the third record's image is wrong."""
     trees.make_ilsvrc_tree(tmp_path / "tree", train=9, val=1)
     data = tfstream.pack(tmp_path / "tree", tmp_path / "packed", progress=False).split("train")
-    table = data._table
+    table = data.stored.table
     path, offset = pathlib.Path(table.files[0]), int(table.offsets[2])
     content = bytearray(path.read_bytes())
     content[offset + int(table.lengths[2]) // 2] ^= 1

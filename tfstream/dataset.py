@@ -87,12 +87,12 @@ class PackedDataset(Records):
 
         parsed = language.parse(query)
         base = self if parsed.version is None else self._of_version(parsed.version)
-        fields = base._version.fields
+        fields = base.fields
         parsed, condition = language.bind(parsed, fields), language.compile_where(parsed, fields)
 
         def select() -> Selection:
             records = base._version.records(base._splits)
-            return choose(parsed, condition, base._engine, base._rows("slice"), records)
+            return choose(parsed, condition, base.stored.engine, base._rows("slice"), records)
 
         return base._with(f"slice({query!r})", select)
 
@@ -114,7 +114,9 @@ class PackedDataset(Records):
             raise InvalidArgumentError(f"sample takes a positive number (got {size})")
 
         def select() -> Selection:
-            return Selection(splitting.sample(self._engine, self._rows("sample"), size, seed=seed))
+            return Selection(
+                splitting.sample(self.stored.engine, self._rows("sample"), size, seed=seed)
+            )
 
         return self._with(f"sample({size}, seed={seed})", select)
 
@@ -136,7 +138,8 @@ class PackedDataset(Records):
         by = [(self._column(field.removeprefix("-")), field.startswith("-")) for field in fields]
         named = ", ".join(map(repr, fields))
         return self._with(
-            f"sort_by({named})", lambda: Selection(self._engine.sorted(self._rows("sort_by"), by))
+            f"sort_by({named})",
+            lambda: Selection(self.stored.engine.sorted(self._rows("sort_by"), by)),
         )
 
     def group_by(self, field: str) -> dict[Any, PackedDataset]:
@@ -145,7 +148,7 @@ class PackedDataset(Records):
         Raises:
             InvalidArgumentError: There is no such field.
         """
-        groups = self._engine.groups(self._rows("group_by"), self._column(field))
+        groups = self.stored.engine.groups(self._rows("group_by"), self._column(field))
         return {
             value: self._with(f"group_by({field!r})[{value!r}]", functools.partial(Selection, rows))
             for value, rows in groups
@@ -189,7 +192,7 @@ class PackedDataset(Records):
         @functools.cache
         def parts() -> Mapping[str, Integers]:
             return splitting.partition(
-                self._engine,
+                self.stored.engine,
                 self._rows("partition"),
                 fractions,
                 by=within,
@@ -225,14 +228,13 @@ class PackedDataset(Records):
             InvalidArgumentError: There is no such field, or a point has another size than allowed.
         """
         column = self._column(by)
-        return self._with(
-            f"data_points({by!r}, size={size}, missing={missing!r})",
-            lambda: Selection(
-                data_points(
-                    self._engine, self._rows("data_points"), column, size=size, missing=missing
-                )
-            ),
-        )
+
+        def select() -> Selection:
+            rows = self._rows("data_points")
+            engine = self.stored.engine
+            return Selection(data_points(engine, rows, column, size=size, missing=missing))
+
+        return self._with(f"data_points({by!r}, size={size}, missing={missing!r})", select)
 
     def save(self, name: str) -> None:
         """Keeps this selection beside the manifest, under a name, for ever.
@@ -291,7 +293,7 @@ class PackedDataset(Records):
         Raises:
             InvalidArgumentError: There is no such field, or it has several values a record.
         """
-        column = self._version.fields.resolve(field)
+        column = self.fields.resolve(field)
         if column.kind == "labels" or column.parameters:
             raise InvalidArgumentError(
                 f"a field with one value a record is needed here, such as label (got {field!r})"
@@ -461,8 +463,7 @@ class PackedDataset(Records):
             self._version,
             self._splits,
             self._selection,
-            self._filled,
-            lambda: self._table,
+            self.stored,
             what=self._named,
             read_ahead=read_ahead,
             service=service,
@@ -498,5 +499,4 @@ class PackedDataset(Records):
                 `cache_dir`; or the records do not fit into the cache.
             StorageError: Something cannot be read.
         """
-        rows = self._filled
-        streaming.prefetch(self._version, self._splits, rows, self._source, progress)
+        streaming.prefetch(self._version, self._splits, self.stored.numbers, progress)

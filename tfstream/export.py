@@ -80,7 +80,7 @@ def export(
     """
     root = Path(directory)
     _require_empty(root)
-    plan = _Plan(StoredRecords(data), template)
+    plan = _Plan(data.stored, template)
     written = 0
     with Progress(show=progress) as told:
         told.begin("Exporting", len(plan.paths))

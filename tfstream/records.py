@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfstream.errors import CorruptRecordError, InvalidArgumentError, NoSuchKeyError
-from tfstream.fetch.counters import Counters
-from tfstream.fetch.fetcher import fetcher
-from tfstream.format import example, index, record
-from tfstream.format.table import RecordTable
+from tfstream.errors import InvalidArgumentError, NoSuchKeyError
 from tfstream.query.condition import Condition
+from tfstream.stored import StoredRecords
 from tfstream.unpack import unpack
 
 if TYPE_CHECKING:
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
 
     from tfstream.format.label_map import LabelMap
     from tfstream.opened import OpenedVersion
-    from tfstream.query.engine import Engine
+    from tfstream.query.fields import Fields
     from tfstream.selection import Selection
 
     Integers = npt.NDArray[np.int64]
@@ -54,7 +51,6 @@ class Records:
         self._splits = splits
         self._select = select
         self._query = query
-        self._source = version.source(splits)
 
     @functools.cached_property
     def _selection(self) -> Selection | None:
@@ -65,9 +61,15 @@ class Records:
         """Records an element: more than one of data points."""
         return 1 if self._selection is None else self._selection.members
 
+    @functools.cached_property
+    def stored(self) -> StoredRecords:
+        """The records as they are stored, for whoever makes files of them."""
+        return StoredRecords(self._version, self._splits, self._selection)
+
     @property
-    def _engine(self) -> Engine:
-        return self._version.engine(self._splits)
+    def fields(self) -> Fields:
+        """What names mean in a query."""
+        return self._version.fields
 
     def _rows(self, step: str) -> Integers | None:
         """The numbers of the records; None: all.
@@ -117,21 +119,6 @@ class Records:
         return self._version.labels
 
     @functools.cached_property
-    def _filled(self) -> Integers | None:
-        """The numbers of all elements' records; a missing member's is that of its point's first."""
-        if self._selection is None:
-            return None
-        elements = self._selection.elements
-        if elements.ndim > 1:
-            elements = np.where(elements < 0, elements[:, :1], elements)
-        return elements.reshape(-1)
-
-    @functools.cached_property
-    def _table(self) -> RecordTable:
-        shards = self._version.shards(self._splits)
-        return RecordTable.load(self._version.local, shards, self._filled)
-
-    @functools.cached_property
     def metadata(self) -> pa.Table:
         """An Arrow table, a row a record, in the dataset's order; read when it is first asked for.
 
@@ -145,7 +132,7 @@ class Records:
         flat = None if self._selection is None else self._selection.elements.reshape(-1)
         if self._members > 1 and flat is not None:
             flat = flat[flat >= 0]
-        table = self._engine.table(flat, None)
+        table = self.stored.engine.table(flat, None)
         if self._selection is None:
             return table
         if self._selection.parts is not None and self._selection.members == 1:
@@ -167,12 +154,12 @@ class Records:
     def _similar_keys(self, key: str) -> list[str]:
         """Keys that somebody may have meant."""
         rows = self._rows("looking up a key")
-        column = self._engine.field("key").sql
-        values = self._engine.evaluate(rows, f"jaro_winkler_similarity({column}, ?)", [key])
+        column = self.stored.engine.field("key").sql
+        values = self.stored.engine.evaluate(rows, f"jaro_winkler_similarity({column}, ?)", [key])
         best = np.argsort(-values, kind="stable")[:3]
         best = best[values[best] > _SIMILAR]
         chosen = best if rows is None else rows[best]
-        return list(self._engine.table(chosen, ["key"])["key"].to_pylist())
+        return list(self.stored.engine.table(chosen, ["key"])["key"].to_pylist())
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return map(self._element, range(len(self)))
@@ -180,8 +167,8 @@ class Records:
     def _places(self, keys: list[str]) -> Integers:
         """Where the records with these keys are among the elements."""
         marks = ", ".join("?" * len(keys))
-        found = self._engine.rows(Condition(f'"key" IN ({marks})', tuple(keys)))
-        names = self._engine.table(found, ["key"])["key"].to_pylist()
+        found = self.stored.engine.rows(Condition(f'"key" IN ({marks})', tuple(keys)))
+        names = self.stored.engine.table(found, ["key"])["key"].to_pylist()
         rows = self._rows("looking up a key")
         if rows is not None:
             order = np.argsort(rows, kind="stable")
@@ -198,42 +185,19 @@ class Records:
         return np.array([places[key] for key in keys], np.int64)
 
     def _element(self, number: int) -> dict[str, Any]:
-        if self._selection is None:
-            return self._record(number, number)
-        if self._selection.elements.ndim == 1:
-            return self._record(number, int(self._selection.elements[number]))
-        rows = self._selection.elements[number].tolist()
+        if self._selection is None or self._selection.elements.ndim == 1:
+            return self._record(number)
         places = range(number * self._members, (number + 1) * self._members)
         return {
             "members": [
-                None if row < 0 else self._record(place, row)
-                for place, row in zip(places, rows, strict=True)
+                None if row < 0 else self._record(place)
+                for place, row in zip(
+                    places, self._selection.elements[number].tolist(), strict=True
+                )
             ]
         }
 
-    def _record(self, place: int, row: int) -> dict[str, Any]:
-        """A record: the `place`-th of all elements' ones, the `row`-th of the chosen splits."""
-        taken = self._fetched(row) if self._source is not None else self._read(place)
-        if self._version.relabelled(self._splits, row):  # what the record says is out of date
-            columns = list(self._version.manifest.schema.metadata)
-            (values,) = self._engine.table(np.array([row]), columns).to_pylist()
-            taken["metadata"] = {name: v for name, v in values.items() if v is not None}
-        return taken
-
-    def _read(self, place: int) -> dict[str, Any]:
-        table = self._table
-        path = table.files[table.shards[place]]
-        offset, length = int(table.offsets[place]), int(table.lengths[place])
-        try:
-            payload = record.read_record(path, offset, length)
-        except CorruptRecordError:  # once more, to name the record by its key as well
-            key = index.key_at(path, offset) or ""
-            payload = record.read_record(path, offset, length, key=key)
-        return unpack(example.decode(payload), place=f"{path} at byte {offset}")
-
-    def _fetched(self, row: int) -> dict[str, Any]:
-        assert self._source is not None
-        (payload,) = fetcher().read(self._source, np.array([row], np.int64), Counters())
-        if payload is None:
-            raise RuntimeError("a record was left out")
-        return unpack(example.decode(payload), place=str(self._version.directory))
+    def _record(self, place: int) -> dict[str, Any]:
+        (image,) = self.stored.images(np.array([place], np.int64))
+        taken = unpack(image, place=self.stored.place_of(place))
+        return taken | {"metadata": self.stored.metadata(place, image)}

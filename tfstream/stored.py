@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,15 @@ from tfstream.errors import CorruptRecordError
 from tfstream.fetch.counters import Counters
 from tfstream.fetch.fetcher import fetcher
 from tfstream.format import example, index, record
+from tfstream.format.table import RecordTable
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from tfstream.records import Records
+    from tfstream.opened import OpenedVersion
+    from tfstream.query.engine import Engine
+    from tfstream.selection import Selection
     from tfstream.v1.annotated_image_pb2 import AnnotatedImage
 
     Integers = npt.NDArray[np.int64]
@@ -29,31 +33,69 @@ _BYTES_AT_ONCE = 16 << 20
 
 
 class StoredRecords:
-    """The records of a dataset by their places; of data points, all members one after the other.
+    """The records of a selection by their places; of data points, all members one after the other.
 
     Safe to use from many threads.
 
     Args:
-        data: The dataset.
+        version: Whose they are.
+        splits: Whose records are numbered.
+        selection: Which of them; None: all.
     """
 
-    def __init__(self, data: Records) -> None:
-        self._data = data
-        self._members = data._members
-        elements = None if data._selection is None else data._selection.elements
+    def __init__(
+        self, version: OpenedVersion, splits: tuple[str, ...], selection: Selection | None
+    ) -> None:
+        self._version = version
+        self._splits = splits
+        self._selection = selection
+        self._members = 1 if selection is None else selection.members
+        self._source = version.source(splits)
+        elements = None if selection is None else selection.elements
         # Where a member is missing there is no place.
         self._there = None if elements is None or elements.ndim == 1 else elements >= 0
-        # Of each element, the split that a query made.
-        self._parts: list[str | None] | None = None
-        if data._selection is not None and data._selection.parts is not None:
-            self._parts = [None] * len(data)
-            for name, places in data._selection.parts.items():
-                for place in places.tolist():
-                    self._parts[place] = name
+
+    @property
+    def engine(self) -> Engine:
+        """Answers queries over the records of the splits, selected or not."""
+        return self._version.engine(self._splits)
+
+    @functools.cached_property
+    def numbers(self) -> Integers | None:
+        """The number of each place's record in storage order; None: the place itself.
+
+        In the place of a missing member stands the first one of its data point.
+        """
+        if self._selection is None:
+            return None
+        elements = self._selection.elements
+        if elements.ndim > 1:
+            elements = np.where(elements < 0, elements[:, :1], elements)
+        return elements.reshape(-1)
+
+    @functools.cached_property
+    def table(self) -> RecordTable:
+        """Where the records lie, of a dataset on local disk; missing members as in `numbers`."""
+        return RecordTable.load(
+            self._version.local, self._version.shards(self._splits), self.numbers
+        )
+
+    @functools.cached_property
+    def _parts(self) -> list[str | None] | None:
+        """Of each element, the split that a query made; None: they are the stored ones."""
+        if self._selection is None or self._selection.parts is None:
+            return None
+        parts: list[str | None] = [None] * len(self)
+        for name, places in self._selection.parts.items():
+            for place in places.tolist():
+                parts[place] = name
+        return parts
 
     def __len__(self) -> int:
         """How many elements there are."""
-        return len(self._data)
+        if self._selection is None:
+            return self._version.records(self._splits)
+        return len(self._selection)
 
     @property
     def places(self) -> Integers:
@@ -66,7 +108,7 @@ class StoredRecords:
     def columns(self) -> list[str]:
         """The names of what `rows` says, `split` among them."""
         own = [name for name in index.COLUMNS if name not in ("offset", "length", "orientation")]
-        return [*own, "split", *sorted(self._data._version.manifest.schema.metadata)]
+        return [*own, "split", *sorted(self._version.manifest.schema.metadata)]
 
     def members(self, element: int) -> Integers:
         """int64 [members]: the places of an element's records."""
@@ -80,7 +122,7 @@ class StoredRecords:
         Args:
             places: int64 [n].
         """
-        shards = self._data._version.shards(self._data._splits)
+        shards = self._version.shards(self._splits)
         ends = np.cumsum([shard.records for shard in shards])
         at = np.searchsorted(ends, self._numbers(places), side="right")
         return [shards[number].path for number in at.tolist()]
@@ -88,7 +130,7 @@ class StoredRecords:
     @property
     def mean_bytes(self) -> float:
         """Of an element's records, about."""
-        return self._data._version.mean_bytes(self._data._splits) * self._members
+        return self._version.mean_bytes(self._splits) * self._members
 
     def rows(self, places: Integers) -> list[dict[str, Any]]:
         """What the indexes say of records: a dict by column, with `labels` a dict of counts.
@@ -96,7 +138,7 @@ class StoredRecords:
         Args:
             places: int64 [n].
         """
-        table = self._data._engine.table(self._numbers(places), None)
+        table = self.engine.table(self._numbers(places), None)
         rows: list[dict[str, Any]] = table.to_pylist()
         for place, row in zip(places.tolist(), rows, strict=True):
             row["labels"] = dict(row["labels"])
@@ -109,7 +151,28 @@ class StoredRecords:
         places = self.places
         for begin in range(0, len(places), _ROWS_AT_ONCE):
             some = places[begin : begin + _ROWS_AT_ONCE]
-            yield self._data._engine.table(self._numbers(some), columns)
+            yield self.engine.table(self._numbers(some), columns)
+
+    def place_of(self, place: int) -> str:
+        """Where a record lies, for messages."""
+        if self._source is not None:
+            return str(self._version.directory)
+        path = self.table.files[self.table.shards[place]]
+        return f"{path} at byte {int(self.table.offsets[place])}"
+
+    def metadata(self, place: int, image: AnnotatedImage) -> dict[str, Any]:
+        """The metadata of a record: its own, or those that its index has since it was relabelled.
+
+        Args:
+            place: Of the record.
+            image: What it says itself.
+        """
+        (number,) = self._numbers(np.array([place], np.int64)).tolist()
+        if not self._version.relabelled(self._splits, number):
+            return example.metadata(image)
+        columns = list(self._version.manifest.schema.metadata)
+        (values,) = self.engine.table(np.array([number]), columns).to_pylist()
+        return {name: value for name, value in values.items() if value is not None}
 
     def images(self, places: Integers) -> list[AnnotatedImage]:
         """Reads records, checked; their metadata is what they were packed with.
@@ -121,7 +184,7 @@ class StoredRecords:
             CorruptRecordError: A record does not match its checksums.
             StorageError: It cannot be read.
         """
-        source = self._data._source
+        source = self._source
         if source is None or not len(places):
             return [example.decode(self._read(int(place))) for place in places]
         payloads = fetcher().read(source, self._numbers(places), Counters())
@@ -149,12 +212,10 @@ class StoredRecords:
                 first = end
 
     def _numbers(self, places: Integers) -> Integers:
-        """The records' numbers in storage order."""
-        filled = self._data._filled
-        return places if filled is None else filled[places]
+        return places if self.numbers is None else self.numbers[places]
 
     def _read(self, place: int) -> bytes:
-        table = self._data._table
+        table = self.table
         path = table.files[table.shards[place]]
         offset, length = int(table.offsets[place]), int(table.lengths[place])
         try:

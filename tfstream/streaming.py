@@ -18,10 +18,11 @@ from tfstream.sizes import parse_size
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from tfstream.fetch.source import RemoteSource, Spec
+    from tfstream.fetch.source import Spec
     from tfstream.format.table import RecordTable
     from tfstream.opened import OpenedVersion
     from tfstream.selection import Selection
+    from tfstream.stored import StoredRecords
     from tfstream.stream import RemoteRecords, StreamDataset
 
     Integers = npt.NDArray[np.int64]
@@ -38,8 +39,7 @@ def stream_of(  # noqa: D417 (the rest are described there)
     version: OpenedVersion,
     splits: tuple[str, ...],
     selection: Selection | None,
-    filled: Integers | None,
-    table: Callable[[], RecordTable],
+    stored: StoredRecords,
     *,
     what: str,
     batch_size: int | None,
@@ -66,9 +66,7 @@ def stream_of(  # noqa: D417 (the rest are described there)
         version: The version.
         splits: Whose records are numbered.
         selection: The elements; None: all records of the splits.
-        filled: int64 [elements * members], the elements' records, with others in the place of
-            missing ones; None: all.
-        table: Where those lie, of a dataset on local disk.
+        stored: Where its records are.
         what: The dataset and how its records were chosen, for messages.
         others: What `tfstream.stream.build` takes as it is.
     """
@@ -94,7 +92,7 @@ def stream_of(  # noqa: D417 (the rest are described there)
         service_lib.check(service)
         spec = version.served_spec(splits)
     records: RecordTable | RemoteRecords
-    records = table() if spec is None else _remote(spec, filled, mean, read_ahead)
+    records = stored.table if spec is None else _remote(spec, stored.numbers, mean, read_ahead)
     order = Order(count, seed=seed, lanes=lanes, block_size=block_size, shuffle=shuffle)
     share = Share(count, world, batch_size, drop_remainder, pad_remainder)
 
@@ -152,7 +150,6 @@ def prefetch(
     version: OpenedVersion,
     splits: tuple[str, ...],
     rows: Integers | None,
-    source: RemoteSource | None,
     progress: Callable[[int], object],
 ) -> None:
     """Does what `PackedDataset.prefetch` describes.
@@ -161,10 +158,9 @@ def prefetch(
         version: The version.
         splits: Whose records are numbered.
         rows: int64 [n], the records; None: all.
-        source: Of these splits.
         progress: Is called with numbers of records.
     """
-    spec = version.spec
+    spec, source = version.spec, version.source(splits)
     if spec is None or source is None or spec.cache_dir is None:
         why = "is on local disk" if spec is None else "was opened without cache_dir"
         raise InvalidArgumentError(f"{version.directory} {why}: there is no cache to fill")

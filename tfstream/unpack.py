@@ -17,7 +17,7 @@ __all__ = ["unpack"]
 
 
 def unpack(image: AnnotatedImage, *, place: str) -> dict[str, Any]:
-    """The dict that `PackedDataset.__getitem__` describes.
+    """The dict that `PackedDataset.__getitem__` describes, but for the metadata.
 
     Args:
         image: The record, decoded.
@@ -50,5 +50,4 @@ def unpack(image: AnnotatedImage, *, place: str) -> dict[str, Any]:
             "occluded": np.array([o.occluded for o in image.objects], bool),
             "crowd": np.array([o.crowd for o in image.objects], bool),
         },
-        "metadata": {n: getattr(v, v.WhichOneof("kind")) for n, v in image.metadata.items()},
     }

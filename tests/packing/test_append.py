@@ -22,7 +22,9 @@ from tfstream.packing.packer import pack
 from tfstream.packing.workspace import Workspace
 
 OPTIONS = {"processes": 1, "progress": False}
-CODE = "import sys; from tfstream.packing.appending import append; append(*sys.argv[1:3], {options})"
+CODE = (
+    "import sys; from tfstream.packing.appending import append; append(*sys.argv[1:3], {options})"
+)
 
 
 def grown(root, begin, end, *, split="train", label=None):

@@ -16,7 +16,6 @@ from tfstream.cache.files import FileCache
 from tfstream.dataset import PackedDataset
 from tfstream.errors import InvalidArgumentError
 from tfstream.sizes import parse_size
-from tfstream.stored import StoredRecords
 
 __all__ = ["DataGenerator", "Flow", "bind_data_generator"]
 
@@ -142,7 +141,7 @@ class DataGenerator:
         kind = _batches_class()
         made = {}
         for name, data in self._splits.items():
-            records = StoredRecords(data)
+            records = data.stored
             if len(records):
                 made[name] = kind(
                     records, self._cache, self._dataset, self._workers, self._plans[name]

@@ -86,7 +86,6 @@ def query(
         tfstream query packed '@sample:0.1' --plot sample.png --save tenth
     """
     from tfstream.opening import open_dataset
-    from tfstream.stored import StoredRecords
 
     if template is not None and export is None:
         raise errors.InvalidArgumentError("--template is for --export: name a directory with it.")
@@ -129,7 +128,7 @@ def query(
         )
     if plot is not None:
         title = f"{dataset}, {expression}" if expression.strip() else dataset
-        tables = StoredRecords(chosen).tables(pictures.COLUMNS)
+        tables = chosen.stored.tables(pictures.COLUMNS)
         pictures.plot(pictures.facts_of(tables), plot, title=title)
         typer.echo(f"drew {plot}", err=True)
 
@@ -138,7 +137,7 @@ def _show_sql(data: PackedDataset, expression: str, *, as_json: bool) -> None:
     """What the predicate is compiled to; the operators with @ are not part of it."""
     from tfstream.query import compile_where, parse
 
-    condition = compile_where(parse(expression), data._version.fields)
+    condition = compile_where(parse(expression), data.fields)
     if as_json:
         told = {"sql": condition.sql, "parameters": list(condition.parameters)}
         typer.echo(json.dumps(told, indent=1, ensure_ascii=False, default=str))
