@@ -75,10 +75,11 @@ def measure(
             ds = made() if callable(made) else made
             cpu, begin = time.process_time(), time.perf_counter()
             iterator = iter(ds)
+            first = None
             if steady:
-                next(iterator)
+                first = next(iterator)
                 cpu, begin = time.process_time(), time.perf_counter()
-            items = sum(map(size, iterator))
+            items = sum(map(size, iterator)) or size(first)  # there was but one
             seconds = time.perf_counter() - begin
             cpu = time.process_time() - cpu
             # Not timed: under tf.data's autotuning, freeing an iterator may wait for seconds.

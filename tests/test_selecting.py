@@ -115,6 +115,16 @@ def test_a_sample_is_always_the_same_and_in_storage_order(data):
     assert set(keys(left.sample(0.2))) == set(keys(left)) & set(keys(fifth))
 
 
+def test_what_was_drawn_can_be_drawn_from_again(data):
+    half = data.sample(0.5)
+    assert 0 < len(half.sample(0.5)) < len(half)
+    train = data.partition(train=0.7, test=0.3).train
+    parts = train.partition(train=0.5, val=0.5)
+    assert min(map(len, parts)) > len(train) / 5
+    split = data.slice("@split:0.5:0.5").split("test").slice("@split:0.5:0.5")
+    assert min(len(split.split(name)) for name in split.splits) > 0
+
+
 def test_limit_is_a_part_of_the_order(data):
     ordered = data.sort_by("key")
     assert keys(ordered.limit(4, offset=2)) == keys(ordered)[2:6]

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PackedDataset"]
 
+# What steps of a selection say that go by a hash of the key.
+_DRAWING = ("sample(", "partition(", "@sample:", "@split:")
+
 
 class PackedDataset(Records):
     """Packed records: a sequence with random access, and the maker of streams.
@@ -92,7 +95,8 @@ class PackedDataset(Records):
 
         def select() -> Selection:
             records = base._version.records(base._splits)
-            return choose(parsed, condition, base.stored.engine, base._rows("slice"), records)
+            rows, seed = base._rows("slice"), parsed.seed + base._draws
+            return choose(parsed, condition, base.stored.engine, rows, records, seed=seed)
 
         return base._with(f"slice({query!r})", select)
 
@@ -104,7 +108,8 @@ class PackedDataset(Records):
 
         Args:
             size: How many, as an int; which fraction of them, as a float in 0..1.
-            seed: 0 to 2**63 - 1.
+            seed: 0 to 2**63 - 1. What is a sample, or a part of a partition, already counts it up
+                by one, so that it can be drawn from again.
         """
         from tfstream.query import splitting
 
@@ -115,7 +120,9 @@ class PackedDataset(Records):
 
         def select() -> Selection:
             return Selection(
-                splitting.sample(self.stored.engine, self._rows("sample"), size, seed=seed)
+                splitting.sample(
+                    self.stored.engine, self._rows("sample"), size, seed=seed + self._draws
+                )
             )
 
         return self._with(f"sample({size}, seed={seed})", select)
@@ -169,7 +176,8 @@ class PackedDataset(Records):
 
         Args:
             by: A field: records with the same value come into the same part.
-            seed: Another one gives other parts.
+            seed: Another one gives other parts. What is a part of a partition, or a sample, already
+                counts it up by one, so that it can be divided again.
             stratify: A field: each of its values is divided in these very proportions. The parts
                 are then cut in the order of the hashes, so that records that are added later can
                 move some at the cuts.
@@ -196,7 +204,7 @@ class PackedDataset(Records):
                 self._rows("partition"),
                 fractions,
                 by=within,
-                seed=seed,
+                seed=seed + self._draws,
                 stratify=strata,
             )
 
@@ -299,6 +307,11 @@ class PackedDataset(Records):
                 f"a field with one value a record is needed here, such as label (got {field!r})"
             )
         return column.name
+
+    @property
+    def _draws(self) -> int:
+        """How often hashes have chosen among the records: those that are left have similar ones."""
+        return sum(any(word in step for word in _DRAWING) for step in self._query)
 
     @property
     def _selected(self) -> Selection:

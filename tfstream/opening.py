@@ -92,7 +92,7 @@ def open_dataset(
             f"{saved.version}, which is commit {loaded.commit} now: it is of another dataset"
         )
     selection = Selection(saved.records, saved.parts)
-    return PackedDataset(opened, opened.names, lambda: selection, query=(f"slice {slice!r}",))
+    return PackedDataset(opened, opened.names, lambda: selection, query=saved.query)
 
 
 def open_version(opened: OpenedVersion, version: str) -> PackedDataset:

@@ -88,6 +88,8 @@ def choose(
     engine: Engine,
     parent: Integers | None,
     records: int,
+    *,
+    seed: int,
 ) -> Selection:
     """What a query selects.
 
@@ -101,6 +103,7 @@ def choose(
         engine: Of the chosen splits.
         parent: int64 [n], what it is asked of; None: all.
         records: How many the chosen splits hold.
+        seed: Of the hashes.
     """
     from tfstream.query import splitting
 
@@ -109,7 +112,7 @@ def choose(
         rows = in_both(parent, engine.rows(condition), records)
     by = query.group_by or query.datapoint_by
     if query.sample is not None:
-        rows = splitting.sample(engine, rows, query.sample, seed=query.seed, by=by)
+        rows = splitting.sample(engine, rows, query.sample, seed=seed, by=by)
     if rows is None:
         rows = np.arange(records, dtype=np.int64)
     parts: Mapping[str, Integers] | None = None
@@ -117,7 +120,7 @@ def choose(
         parts = {str(v): chosen for v, chosen in engine.groups(rows, query.split) if v is not None}
     elif query.split is not None:
         fractions = dict(zip(_PARTS, query.split, strict=False))
-        parts = splitting.partition(engine, rows, fractions, by=by, seed=query.seed, stratify=None)
+        parts = splitting.partition(engine, rows, fractions, by=by, seed=seed, stratify=None)
     if query.datapoint_by is not None:
         points = {
             name: data_points(engine, chosen, query.datapoint_by)
