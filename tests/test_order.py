@@ -38,6 +38,13 @@ def test_every_record_comes_once_an_epoch(order, epoch):
     assert sorted(seen.tolist()) == list(range(order.records))
 
 
+@given(orders, st.integers(0, 1000))
+def test_a_records_position_is_known_without_looking_for_it(order, epoch):
+    records = np.random.default_rng(epoch).permutation(order.records)
+    positions = order.positions_of(records, epoch)
+    assert order.records_at(positions, epoch).tolist() == records.tolist()
+
+
 @given(orders, st.integers(0, 5))
 def test_the_order_is_what_the_definition_says(order, epoch):
     """Blocks, permuted, cut into lanes, read in turn: spelt out by brute force."""

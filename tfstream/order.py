@@ -160,6 +160,37 @@ class Order:
             v = np.where(v >= (short + 1) * self.block_size - missing, v + missing, v)
         return permute(v // self.block_size, blocks, key) * self.block_size + v % self.block_size
 
+    def positions_of(self, records: Integers, epoch: int) -> Integers:
+        """Where the given records stand in an epoch: the inverse of `records_at`.
+
+        Args:
+            records: int64 [n], each in 0..records-1.
+            epoch: 0, 1, 2 ...
+
+        Returns:
+            int64 [n], each in 0..records-1.
+        """
+        numbers = np.asarray(records, np.int64)
+        if not self.shuffle or numbers.size == 0:
+            return numbers.copy()
+        key = _epoch_key(self.seed, epoch)
+        block = numbers // self.block_size
+        blocks = -(-self.records // self.block_size)
+        starts = np.flatnonzero(np.diff(block, prepend=-1))  # neighbours are sent but once
+        slots = unpermute(block[starts], blocks, key)
+        slot = np.repeat(slots, np.diff(starts, append=block.size))
+        v = slot * self.block_size + numbers % self.block_size
+        missing = blocks * self.block_size - self.records
+        if missing:
+            short = int(unpermute(np.array([blocks - 1]), blocks, key)[0])
+            v = np.where(slot > short, v - missing, v)
+        lane_size, longer = divmod(self.records, self.lanes)
+        bound = longer * (lane_size + 1)
+        late = np.maximum(v - bound, 0)
+        lane = np.where(v < bound, v // (lane_size + 1), longer + late // max(1, lane_size))
+        element = np.where(v < bound, v % (lane_size + 1), late % max(1, lane_size))
+        return element * self.lanes + lane
+
     def draws(self, positions: Integers, epoch: int, count: int) -> npt.NDArray[np.float32]:
         """Random numbers that belong to each sample, for augmentation.
 

@@ -79,7 +79,7 @@ def work(
     require_kernel()
     import tensorflow as tf
 
-    from tfstream.windows import WINDOWS_AHEAD
+    from tfstream.fetch.ahead import WINDOWS_AHEAD
 
     # The threads that make samples, of which some wait for bytes: the graph cannot say how many,
     # for it is made on another machine.

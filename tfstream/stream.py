@@ -16,10 +16,11 @@ from tfstream import images, logline, ops, pixels
 from tfstream import labels as labels_lib
 from tfstream import service as service_lib
 from tfstream.errors import InvalidArgumentError
+from tfstream.fetch.ahead import WINDOWS_AHEAD
 from tfstream.format import example
 from tfstream.position import Position
 from tfstream.source import Chunk, DataPoints, Source
-from tfstream.windows import WINDOWS_AHEAD, WindowSource
+from tfstream.windows import WindowSource
 
 if TYPE_CHECKING:
     import numpy as np

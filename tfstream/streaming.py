@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfstream.errors import InvalidArgumentError
+from tfstream.fetch.ahead import remote_block, window_records
 from tfstream.fetch.counters import Counters
 from tfstream.fetch.warm import warm
 from tfstream.order import Order, Share
@@ -28,11 +29,6 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
 
 __all__ = ["prefetch", "stream_of"]
-
-# Of a remote dataset: bytes of records that stay together in the shuffle, to be fetched at once.
-_REMOTE_BLOCK_BYTES = 4 << 20
-# But no fewer blocks than these for each lane.
-_LEAST_BLOCKS_A_LANE = 8
 
 
 def stream_of(  # noqa: D417 (the rest are described there)
@@ -86,7 +82,7 @@ def stream_of(  # noqa: D417 (the rest are described there)
         points = DataPoints(members, selection.elements.reshape(-1) >= 0)
     mean = version.mean_bytes(splits) * members
     if block_size is None:  # a uniform shuffle, on local disk
-        block_size = 1 if version.spec is None else _remote_block(count, mean, lanes)
+        block_size = 1 if version.spec is None else remote_block(count, mean, lanes)
     spec = version.spec_of(splits)
     if service is not None:
         service_lib.check(service)
@@ -122,18 +118,11 @@ def stream_of(  # noqa: D417 (the rest are described there)
     )
 
 
-def _remote_block(count: int, mean_bytes: float, lanes: int) -> int:
-    """Elements that stay together in the shuffle where the user does not say."""
-    fitting = int(_REMOTE_BLOCK_BYTES / max(1.0, mean_bytes))
-    return max(1, min(fitting, count // (_LEAST_BLOCKS_A_LANE * max(1, lanes))))
-
-
 def _remote(
     spec: Spec, rows: Integers | None, mean_bytes: float, read_ahead: int | str
 ) -> RemoteRecords:
     """What a stream must know of records that are fetched, or read elsewhere."""
     from tfstream.stream import RemoteRecords
-    from tfstream.windows import window_records
 
     ahead = parse_size(read_ahead, "read_ahead")
     limit = spec.cache_limit

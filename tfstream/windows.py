@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tfstream import ops
+from tfstream.fetch.ahead import WINDOWS_AHEAD, first_windows
 from tfstream.source import Chunk, DataPoints, samples_of
 
 if TYPE_CHECKING:
@@ -21,13 +22,7 @@ if TYPE_CHECKING:
     from tfstream.fetch.source import Spec
     from tfstream.order import Order, Share
 
-__all__ = ["WINDOWS_AHEAD", "WindowSource", "window_records"]
-
-# Windows under way at once: together they are the read-ahead.
-WINDOWS_AHEAD = 4
-_MOST_RECORDS = 4096
-# What part of a window the first one is.
-_FIRST_PART = 8
+__all__ = ["WindowSource"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,28 +100,3 @@ class WindowSource:
             return windows.map(read, num_parallel_calls=WINDOWS_AHEAD, deterministic=True).unbatch()
 
         return epoch_of
-
-
-def first_windows(window: int) -> list[int]:
-    """Where the first windows of an epoch begin: an eighth of one, a quarter, a half.
-
-    >>> first_windows(80)
-    [0, 10, 30, 70]
-    >>> first_windows(1)
-    [0]
-    """
-    begins, size = [0], max(1, window // _FIRST_PART)
-    while size < window:
-        begins.append(begins[-1] + size)
-        size *= 2
-    return begins
-
-
-def window_records(mean_bytes: float, read_ahead: int) -> int:
-    """Samples a window, if all windows under way shall have `read_ahead` bytes together.
-
-    >>> window_records(56_000, 64 << 20)
-    299
-    """
-    fitting = read_ahead / WINDOWS_AHEAD / max(mean_bytes, 1)
-    return int(min(max(fitting, 1), _MOST_RECORDS))

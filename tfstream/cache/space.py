@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from tfstream.cache.layout import OBJECT_NAME
 from tfstream.cache.locks import lock_within
 
-__all__ = ["Space", "Stored", "evict", "scan", "victims"]
+__all__ = ["LOW_WATER", "Space", "Stored", "evict", "scan", "victims"]
 
-_LOW_WATER = 0.9  # of the limit: evicted down to there, so as not to evict at every store
+LOW_WATER = 0.9  # of the limit: evicted down to there, so as not to evict at every store
 _PATIENCE = 5.0  # seconds for the ledger's lock: an eviction of others may take that long
 _PAUSE = 1.0  # seconds without trying again, after no room could be made
 _LONG_PAUSE = 30.0  # and after the lock could not be had
@@ -146,7 +146,7 @@ class Space:
                 return self._refuse(_LONG_PAUSE)
             used = self._read()
             if used + count > limit:
-                used = self._shrink(limit - count, int(_LOW_WATER * limit) - count)
+                used = self._shrink(limit - count, int(LOW_WATER * limit) - count)
             fits = used + count <= limit
             self._write(used + count if fits else used)
         return fits or self._refuse()
@@ -166,7 +166,7 @@ class Space:
             if not ledger:
                 return self._refuse(_LONG_PAUSE)
             before = sum(file.disk for file in self._found(self._objects))
-            goal = min(int(_LOW_WATER * before), before - count)
+            goal = min(int(LOW_WATER * before), before - count)
             after = self._shrink(goal, goal)
             self._write(after)
         return before - after >= count or self._refuse()

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from tfstream.fetch.ranges import Range, coalesce, cut, subtract
+from tfstream.fetch.ranges import LARGEST_REQUEST, Range, coalesce, cut, subtract
 
 if TYPE_CHECKING:
     from tfstream.cache.pages import CachedObject, Claim
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Flight", "Piece", "RemoteObject", "Want", "Writer", "bring"]
 
-_LARGEST_REQUEST = 8 << 20  # bytes; a longer range is fetched in several
 # How long another process is trusted to fetch what it has claimed.
 _PATIENCE_SECONDS = 15.0
 _FIRST_PAUSE_SECONDS = 0.002
@@ -202,7 +201,7 @@ class RemoteObject:
                 and any(flight.begin < end and begin < flight.end for begin, end in absent)
             ]
             fresh = subtract(absent, [(flight.begin, flight.end) for flight in flights])
-            for begin, end in cut(fresh, largest=_LARGEST_REQUEST):
+            for begin, end in cut(fresh, largest=LARGEST_REQUEST):
                 claim = None
                 if self._cached is not None:
                     claim = self._cached.try_claim(begin, end)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-__all__ = ["Range", "coalesce", "cut", "subtract"]
+__all__ = ["GAP", "LARGEST_REQUEST", "Range", "coalesce", "cut", "subtract"]
+
+GAP = 16 << 10  # bytes fetched and not used, rather than sent for in a request of their own
+LARGEST_REQUEST = 8 << 20  # bytes; a longer range is fetched in several
 
 Range = tuple[int, int]  # the first byte, and the one after the last
 

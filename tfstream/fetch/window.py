@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfstream.fetch.objects import RemoteObject, Want, bring
-from tfstream.fetch.ranges import coalesce
+from tfstream.fetch.ranges import GAP, coalesce
 from tfstream.fetch.source import RemoteSource, assemble
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tfstream.fetch.counters import Counters
 
 __all__ = ["PLACE", "Window"]
-
-_GAP = 16 << 10  # bytes fetched and not used, rather than sent for in a request of their own
 
 # Where the bytes of a record are, as native/fetch_records.cc has it.
 PLACE = np.dtype(
@@ -179,7 +177,7 @@ class Window:
         cached = len(rows)
         for begin, end in absent:
             cached -= int(((begins >= begin) & (ends <= end)).sum())
-        return _Part(target, descriptor, places, Want(target, coalesce(absent, gap=_GAP))), cached
+        return _Part(target, descriptor, places, Want(target, coalesce(absent, gap=GAP))), cached
 
     def _point(self, part: _Part) -> None:
         """Gives the records that were fetched their addresses."""
