@@ -1,12 +1,13 @@
 """Trees: found, listed, paired."""
 
-from collections import Counter
+import tempfile
 from pathlib import Path
 
 import pytest
 import trees
 
 import tfstream.annotations
+from tfstream.annotations import Listing
 from tfstream.errors import (
     AnnotationError,
     DatasetNotFoundError,
@@ -18,8 +19,8 @@ from tfstream.errors import (
 
 def listing(source, format="auto"):
     reader, root = tfstream.annotations.locate(source, format)
-    left_out = Counter()
-    return reader, list(reader.entries(root, left_out)), dict(left_out)
+    found = Listing(Path(tempfile.gettempdir()))
+    return reader, list(reader.entries(root, found)), dict(found.left_out)
 
 
 def test_an_ilsvrc_tree_is_paired_by_path(tmp_path):
@@ -143,8 +144,8 @@ def test_several_years_are_listed(tmp_path):
 
 
 def test_an_unknown_format_is_told_the_known_ones(tmp_path):
-    with pytest.raises(InvalidArgumentError, match=r"'coco'.*'ilsvrc-det', 'voc', or 'auto'"):
-        listing(tmp_path, "coco")
+    with pytest.raises(InvalidArgumentError, match=r"'cocoa'.*'ilsvrc-det', 'voc'.*or 'auto'"):
+        listing(tmp_path, "cocoa")
 
 
 def test_no_source_or_a_file_is_named(tmp_path):

@@ -182,7 +182,7 @@ def test_an_empty_tree_is_an_error(tmp_path):
     trees.put(tmp_path / "tree/Data/DET/test/a.JPEG", b"")
     with pytest.raises(
         errors.AnnotationError,
-        match=r"tree holds no annotation \(1 images without one\): there is no \.xml",
+        match=r"tree holds no annotation \(1 images without one\): there is none in its Annot",
     ):
         quiet(tmp_path / "tree", tmp_path / "out")
     assert not (tmp_path / "out").exists()

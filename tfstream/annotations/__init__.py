@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tfstream.annotations.reader import AnnotationReader, Entry
+from tfstream.annotations.reader import AnnotationReader, Entry, Listing
 from tfstream.annotations.registry import FORMATS, locate, reader
 
-__all__ = ["FORMATS", "AnnotationReader", "Entry", "locate", "reader"]
+__all__ = ["FORMATS", "AnnotationReader", "Entry", "Listing", "locate", "reader"]

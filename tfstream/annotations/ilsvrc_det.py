@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator
 
 from tfstream.annotations import voc_xml
-from tfstream.annotations.reader import AnnotationReader, Entry, require_image
+from tfstream.annotations.reader import AnnotationReader, Entry, Listing, require_image
 from tfstream.annotations.tree import find_trees, walk_pairs
 from tfstream.v1 import annotated_image_pb2
 
@@ -35,12 +34,12 @@ class IlsvrcDet(AnnotationReader):
         """The directories of annotations and of images."""
         return os.path.join(root, _ANNOTATIONS), os.path.join(root, _IMAGES)
 
-    def entries(self, root: str, left_out: Counter[str]) -> Iterator[Entry]:
+    def entries(self, root: str, listing: Listing) -> Iterator[Entry]:
         """Lists the tree."""
         annotations, images = self.guarded(root)
         for pair in walk_pairs(annotations, images):
             if pair.annotation_path is None:
-                left_out["images without annotation"] += 1
+                listing.left_out["images without annotation"] += 1
                 continue
             subset, slash, _ = pair.stem.partition("/")
             yield Entry(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
 
 from tfstream.annotations.tree import IMAGE_EXTENSIONS
-from tfstream.errors import MissingImageError
+from tfstream.errors import AnnotationError, MissingImageError
 from tfstream.v1 import annotated_image_pb2
 
-__all__ = ["AnnotationReader", "Entry", "require_image"]
+__all__ = ["AnnotationReader", "Entry", "Listing", "place", "require_image"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class Entry:
         image_path: The image file; where it should be when `image_found` is False.
         image_found: Whether the listing saw the image file.
         sidecars: Files of metadata; of two that name one column, the later counts.
+        annotation: What the file says of this image, where it speaks of many; the reader that
+            made the entry knows how to read it.
+        problem: What is wrong, where that shows in the listing: there is nothing to read then.
     """
 
     key: str
@@ -33,6 +37,23 @@ class Entry:
     image_path: str
     image_found: bool = True
     sidecars: tuple[str, ...] = ()
+    annotation: bytes = b""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a listing may use, and what it tells besides entries; complete once it has ended.
+
+    Attributes:
+        scratch: A directory for files that the listing needs meanwhile.
+        left_out: Counts, by reason, of the files that are no entry.
+        labels: The labels in their order, each with its title or "", where the format has them.
+    """
+
+    scratch: Path
+    left_out: Counter[str] = field(default_factory=Counter)
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 class AnnotationReader(Protocol):
@@ -52,6 +73,19 @@ class AnnotationReader(Protocol):
         """What the reader looks for, for the error when it is not there."""
         ...
 
+    @property
+    def specific(self) -> bool:
+        """Whether a tree that looks like this format's is no other's; if not, others go first."""
+        return True
+
+    @property
+    def boxes(self) -> Literal["corners", "sizes", "other"]:
+        """What the format's boxes are in the files: for finding out that they are something else.
+
+        "corners" are two corners, "sizes" one corner, width and height.
+        """
+        return "corners"
+
     def find(self, source: str) -> list[str]:
         """The trees of this format at `source` or up to three levels below, sorted."""
         ...
@@ -60,13 +94,12 @@ class AnnotationReader(Protocol):
         """The directories below `root` that the reader walks: nothing may be written there."""
         ...
 
-    def entries(self, root: str, left_out: Counter[str]) -> Iterator[Entry]:
+    def entries(self, root: str, listing: Listing) -> Iterator[Entry]:
         """Lists the tree at `root`, lazily and always in the same order.
 
         Args:
             root: A tree that `find` gave.
-            left_out: Counts, by reason, of the files that are no entry; complete once the
-                iteration has ended.
+            listing: Is told what there is besides entries.
         """
         ...
 
@@ -79,6 +112,23 @@ class AnnotationReader(Protocol):
             StorageError: The annotation file cannot be read.
         """
         ...
+
+
+def place(entry: Entry, image: annotated_image_pb2.AnnotatedImage) -> None:
+    """Says in an image which entry it is of.
+
+    Raises:
+        AnnotationError: A name cannot be written down.
+    """
+    try:
+        image.key = entry.key
+        image.split = entry.split
+        image.image_path = entry.image_path
+        image.annotation_path = entry.annotation_path
+    except UnicodeEncodeError as error:
+        raise AnnotationError(
+            f"The file name {entry.annotation_path!r} is not UTF-8, as keys must be: rename it."
+        ) from error
 
 
 def require_image(entry: Entry) -> None:

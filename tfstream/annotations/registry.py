@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from tfstream.annotations.coco import Coco
 from tfstream.annotations.ilsvrc_det import IlsvrcDet
 from tfstream.annotations.reader import AnnotationReader
 from tfstream.annotations.voc import Voc
@@ -11,7 +12,7 @@ from tfstream.errors import DatasetNotFoundError, InvalidArgumentError
 
 __all__ = ["FORMATS", "locate", "reader"]
 
-_READERS: dict[str, AnnotationReader] = {each.name: each for each in (IlsvrcDet(), Voc())}
+_READERS: dict[str, AnnotationReader] = {each.name: each for each in (IlsvrcDet(), Voc(), Coco())}
 
 FORMATS = tuple(_READERS)
 
@@ -53,15 +54,18 @@ def locate(source: str | os.PathLike[str], format: str = "auto") -> tuple[Annota
         raise DatasetNotFoundError(
             f"{path} is not a directory: unpack the archive, and give the directory that it makes."
         )
-    found = [(each, root) for each in readers for root in each.find(path)]
+    found: list[tuple[AnnotationReader, str]] = []
+    for specific in (True, False):
+        some = [each for each in readers if each.specific == specific]
+        found = found or [(each, root) for each in some for root in each.find(path)]
     if not found:
         wanted = "; ".join(f"{each.layout} ({each.name})" for each in readers)
         raise DatasetNotFoundError(
             f"{path} holds no image tree: looked there and three levels below for {wanted}."
         )
     if len(found) > 1:
-        trees = ", ".join(f"{root} ({each.name})" for each, root in found)
-        raise InvalidArgumentError(
-            f"{path} holds {len(found)} image trees; give one of them: {trees}."
-        )
+        trees = ", ".join(f"{root} ({each.name}: {each.layout})" for each, root in found)
+        one = len({root for _, root in found}) == 1
+        way = "say which with format=… (--format)" if one else "give one of them"
+        raise InvalidArgumentError(f"{path} holds {len(found)} image trees; {way}: {trees}.")
     return found[0]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Container, Iterator
 
 from tfstream.annotations import voc_xml
-from tfstream.annotations.reader import AnnotationReader, Entry, require_image
+from tfstream.annotations.reader import AnnotationReader, Entry, Listing, require_image
 from tfstream.annotations.tree import find_trees, walk_pairs
 from tfstream.errors import AnnotationError
 from tfstream.storage.read import read_file
@@ -38,24 +37,24 @@ class Voc(AnnotationReader):
         """The directories of annotations and of images."""
         return os.path.join(root, "Annotations"), os.path.join(root, "JPEGImages")
 
-    def entries(self, root: str, left_out: Counter[str]) -> Iterator[Entry]:
+    def entries(self, root: str, listing: Listing) -> Iterator[Entry]:
         """Lists the tree."""
         lists = os.path.join(root, "ImageSets", "Main")
         if os.path.isdir(lists):
-            yield from self._listed(root, lists, left_out)
+            yield from self._listed(root, lists, listing)
         else:
-            yield from self._all(root, left_out)
+            yield from self._all(root, listing)
 
     def read(self, entry: Entry) -> annotated_image_pb2.AnnotatedImage:
         """Reads one annotation."""
         require_image(entry)
         return voc_xml.read(entry)
 
-    def _all(self, root: str, left_out: Counter[str]) -> Iterator[Entry]:
+    def _all(self, root: str, listing: Listing) -> Iterator[Entry]:
         annotations, images = self.guarded(root)
         for pair in walk_pairs(annotations, images):
             if pair.annotation_path is None:
-                left_out["images without annotation"] += 1
+                listing.left_out["images without annotation"] += 1
                 continue
             yield Entry(
                 key=pair.stem,
@@ -66,7 +65,7 @@ class Voc(AnnotationReader):
                 sidecars=pair.sidecars,
             )
 
-    def _listed(self, root: str, lists: str, left_out: Counter[str]) -> Iterator[Entry]:
+    def _listed(self, root: str, lists: str, listing: Listing) -> Iterator[Entry]:
         annotations, images = self.guarded(root)
         pairs = {pair.stem: pair for pair in walk_pairs(annotations, images)}
         listed = set()
@@ -74,7 +73,7 @@ class Voc(AnnotationReader):
             for stem in _stems(os.path.join(lists, f"{split}.txt"), pairs.keys()):
                 pair = pairs.get(stem)
                 if pair and pair.image_path and not pair.annotation_path:
-                    left_out["images without annotation"] += 1
+                    listing.left_out["images without annotation"] += 1
                     continue
                 listed.add(stem)
                 xml = pair.annotation_path if pair else None
@@ -89,7 +88,7 @@ class Voc(AnnotationReader):
                 )
         unlisted = sum(1 for stem, p in pairs.items() if p.annotation_path and stem not in listed)
         if unlisted:
-            left_out["annotations in no image set"] += unlisted
+            listing.left_out["annotations in no image set"] += unlisted
 
 
 def _splits(lists: str) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 from xml.parsers import expat
 
-from tfstream.annotations.reader import Entry
+from tfstream.annotations.reader import Entry, place
 from tfstream.errors import AnnotationError
 from tfstream.storage.read import read_file
 from tfstream.v1 import annotated_image_pb2
@@ -34,15 +34,7 @@ def read(entry: Entry) -> annotated_image_pb2.AnnotatedImage:
         StorageError: The file cannot be read.
     """
     image = parse(read_file(entry.annotation_path), entry.annotation_path)
-    try:
-        image.key = entry.key
-        image.split = entry.split
-        image.image_path = entry.image_path
-        image.annotation_path = entry.annotation_path
-    except UnicodeEncodeError as error:
-        raise AnnotationError(
-            f"The file name {entry.annotation_path!r} is not UTF-8, as keys must be: rename it."
-        ) from error
+    place(entry, image)
     return image
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -26,8 +27,14 @@ __all__ = [
     "FORMAT",
     "HEIGHT",
     "KEY",
+    "KEYPOINT_COUNT",
+    "KEYPOINT_NAME",
+    "KEYPOINT_VISIBILITY",
+    "KEYPOINT_X",
+    "KEYPOINT_Y",
     "LABEL",
     "LABEL_TEXT",
+    "MASK",
     "METADATA",
     "OBJECT_LABEL",
     "OBJECT_TEXT",
@@ -86,6 +93,17 @@ POLYGON_Y = "image/object/polygon/y"
 POLYGON_POINTS = "image/object/polygon/points"
 POLYGON_OBJECT = "image/object/polygon/object"
 
+# All keypoints of all objects, 0..1; absent without keypoints.
+KEYPOINT_X = "image/object/keypoint/x"
+KEYPOINT_Y = "image/object/keypoint/y"
+KEYPOINT_VISIBILITY = "image/object/keypoint/visibility"
+KEYPOINT_NAME = "image/object/keypoint/text"
+# One value an object: how many of them are its own.
+KEYPOINT_COUNT = "image/object/keypoint/num"
+
+# One PNG an object, empty for those without; absent where no object has one.
+MASK = "image/object/mask"
+
 _FLAGS = (
     (DIFFICULT, "difficult"),
     (TRUNCATED, "truncated"),
@@ -135,7 +153,7 @@ def _steps(pixels: float) -> float:
 def encode(image: annotated_image_pb2.AnnotatedImage, labels: LabelMap) -> bytes:
     """Serialises an image and its annotation as a `tf.train.Example`.
 
-    Boxes and polygons in pixels are divided by the displayed width and height.
+    Boxes, polygons and keypoints in pixels are divided by the displayed width and height.
     Equal images give equal bytes.
 
     Args:
@@ -174,6 +192,10 @@ def encode(image: annotated_image_pb2.AnnotatedImage, labels: LabelMap) -> bytes
         _ints(feature[name], [int(getattr(item, field)) for item in objects])
     if any(item.polygons for item in objects):
         _encode_polygons(feature, image)
+    if any(item.keypoints for item in objects):
+        _encode_keypoints(feature, image)
+    if any(item.mask for item in objects):
+        _bytes(feature[MASK], [item.mask for item in objects])
     if image.metadata:
         _bytes(feature[METADATA], [metadata_text(image)])
     return example.SerializeToString(deterministic=True)
@@ -245,6 +267,22 @@ def _encode_polygons(feature: Any, image: annotated_image_pb2.AnnotatedImage) ->
     _ints(feature[POLYGON_OBJECT], owners)
 
 
+def _encode_keypoints(feature: Any, image: annotated_image_pb2.AnnotatedImage) -> None:
+    xs: list[float] = []
+    ys: list[float] = []
+    points = [point for item in image.objects for point in item.keypoints]
+    for item in image.objects:
+        if item.keypoints:
+            height, width = _scale(item, image)
+            xs.extend(point.x / width for point in item.keypoints)
+            ys.extend(point.y / height for point in item.keypoints)
+    _floats(feature[KEYPOINT_X], xs)
+    _floats(feature[KEYPOINT_Y], ys)
+    _ints(feature[KEYPOINT_VISIBILITY], [point.visibility for point in points])
+    _bytes(feature[KEYPOINT_NAME], [point.name.encode() for point in points])
+    _ints(feature[KEYPOINT_COUNT], [len(item.keypoints) for item in image.objects])
+
+
 # An empty list is marked as present: a reader then knows its type.
 
 
@@ -272,7 +310,7 @@ def decode(payload: bytes) -> annotated_image_pb2.AnnotatedImage:
         payload: The record.
 
     Returns:
-        The image: boxes and polygons are fractions (`normalized`), `image_path` is
+        The image: boxes, polygons and keypoints are fractions (`normalized`), `image_path` is
         the image file's base name, `split` is empty.
 
     Raises:
@@ -299,6 +337,8 @@ def decode(payload: bytes) -> annotated_image_pb2.AnnotatedImage:
         )
         _decode_objects(features, image)
         _decode_polygons(features, image)
+        _decode_keypoints(features, image)
+        _decode_masks(features, image)
         _decode_metadata(features, image)
     except (ValueError, TypeError, RecursionError) as error:
         raise errors.CorruptRecordError(
@@ -367,6 +407,36 @@ def _decode_polygons(features: _Features, image: annotated_image_pb2.AnnotatedIm
         end = begin + count
         image.objects[owner].polygons.add(x=xs[begin:end], y=ys[begin:end])
         begin = end
+
+
+def _decode_keypoints(features: _Features, image: annotated_image_pb2.AnnotatedImage) -> None:
+    xs, ys = features.values(KEYPOINT_X), features.values(KEYPOINT_Y)
+    if not (xs or ys):
+        return
+    seen = features.values(KEYPOINT_VISIBILITY) or [2] * len(xs)
+    names = features.values(KEYPOINT_NAME) or [b""] * len(xs)
+    objects = len(image.objects)
+    # Others leave the counts out: all objects have as many then.
+    counts = features.values(KEYPOINT_COUNT) or [len(xs) // max(1, objects)] * objects
+    if not (len(xs) == len(ys) == len(seen) == len(names) == sum(counts)) or (
+        len(counts) != objects or min(counts) < 0
+    ):
+        raise ValueError(
+            f"its {objects} objects state {sum(counts)} keypoints for {len(xs)} x, {len(ys)} y, "
+            f"{len(seen)} visibilities and {len(names)} names"
+        )
+    points = zip(xs, ys, seen, names, strict=True)
+    for item, count in zip(image.objects, counts, strict=True):
+        for x, y, visibility, name in islice(points, count):
+            item.keypoints.add(x=x, y=y, visibility=visibility, name=name.decode())
+
+
+def _decode_masks(features: _Features, image: annotated_image_pb2.AnnotatedImage) -> None:
+    masks = features.values(MASK)
+    if masks and len(masks) != len(image.objects):
+        raise ValueError(f"{MASK} has {len(masks)} values for {len(image.objects)} objects")
+    for item, mask in zip(image.objects, masks, strict=False):
+        item.mask = mask
 
 
 def _decode_metadata(features: _Features, image: annotated_image_pb2.AnnotatedImage) -> None:

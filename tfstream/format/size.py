@@ -19,7 +19,7 @@ def encoded_size(image: annotated_image_pb2.AnnotatedImage, image_bytes: int) ->
         image: All but `encoded`.
         image_bytes: Of what will be in `encoded`.
     """
-    if any(item.polygons for item in image.objects):
+    if any(item.polygons or item.keypoints or item.mask for item in image.objects):
         return _measured(image, image_bytes)
     names = [len(item.label.encode()) for item in image.objects]
     total = _same_for_all(len(names))

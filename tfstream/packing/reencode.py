@@ -6,6 +6,7 @@ import io
 import warnings
 from typing import TYPE_CHECKING
 
+from tfstream.annotations import masks
 from tfstream.errors import AnnotationError
 from tfstream.packing.images import ImageFacts
 from tfstream.packing.options import Options
@@ -58,6 +59,8 @@ def plan(
     for item in image.objects:
         if not item.box.normalized:
             _rescale(item, old, new)
+        if item.mask and new != old:
+            item.mask = masks.resized(item.mask, new)
     image.width, image.height = new
     image.format = "jpeg"
     image.orientation = 1
@@ -73,6 +76,8 @@ def _rescale(item: annotated_image_pb2.Object, old: tuple[int, int], new: tuple[
     for polygon in item.polygons:
         polygon.x[:] = [x / old[0] * new[0] for x in polygon.x]
         polygon.y[:] = [y / old[1] * new[1] for y in polygon.y]
+    for point in item.keypoints:
+        point.x, point.y = point.x / old[0] * new[0], point.y / old[1] * new[1]
 
 
 def encode(data: bytes, image: annotated_image_pb2.AnnotatedImage, options: Options) -> bytes:

@@ -30,6 +30,8 @@ Kind = Literal[
     "size",
     "box",
     "polygon",
+    "keypoint",
+    "mask",
     "label",
     "duplicate key",
 ]

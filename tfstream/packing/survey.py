@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 
 import numpy as np
 
-from tfstream.annotations import sidecars
+from tfstream.annotations import Listing, sidecars
 from tfstream.errors import AnnotationError
 from tfstream.format import index
 from tfstream.format.label_map import LabelMap
@@ -88,9 +87,10 @@ def scan_tree(
     names: set[str] = set()
     state = hashlib.blake2b(digest_size=6)
     rejected = 0
-    left_out: Counter[str] = Counter()
+    listing = Listing(workspace.listing())
+    left_out = listing.left_out
     used = np.zeros(metadata.rows if metadata else 0, np.bool_)
-    tasks = _tasks(job, labels, metadata, left_out)
+    tasks = _tasks(job, labels, metadata, listing)
     show.begin("Scanning")
     with open(workspace.spool, "wb") as file:
         for found in pool.map(scan, tasks, show.update):
@@ -109,14 +109,16 @@ def scan_tree(
         without = left_out["images without annotation"]
         besides = f" ({without:,} images without one)" if without else ""
         raise AnnotationError(
-            f"{job.root} holds no annotation{besides}: there is no .xml file in its "
-            f"{job.reader.layout}."
+            f"{job.root} holds no annotation{besides}: there is none in its {job.reader.layout}."
         )
     if labels is None:
         before = base.labels if base else LabelMap((), has_background=job.background)
-        more = sorted(names - before.id.keys())
+        titles = {**listing.labels, **dict.fromkeys(sorted(names - listing.labels.keys()), "")}
+        more = [name for name in titles if name not in before.id]
         labels = dataclasses.replace(
-            before, names=(*before.names, *more), titles=(*before.titles, *[""] * len(more))
+            before,
+            names=(*before.names, *more),
+            titles=(*before.titles, *(titles[name] for name in more)),
         )
     how: list[object] = [asdict(job.options), asdict(labels), columns.kinds]
     if base is not None:
@@ -134,9 +136,9 @@ def scan_tree(
 
 
 def _tasks(
-    job: Job, labels: LabelMap | None, metadata: MetadataFile | None, left_out: Counter[str]
+    job: Job, labels: LabelMap | None, metadata: MetadataFile | None, listing: Listing
 ) -> Iterator[ScanTask]:
-    entries = job.reader.entries(job.root, left_out)
+    entries = job.reader.entries(job.root, listing)
     path = metadata.path if metadata else None
     while chunk := list(islice(entries, CHUNK)):
         yield ScanTask(chunk, job.options, labels, path)

@@ -8,13 +8,17 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from tfstream.errors import UnknownLabelError
+from tfstream.annotations import masks
+from tfstream.errors import AnnotationError, UnknownLabelError
 from tfstream.format.label_map import LabelMap
 from tfstream.packing.images import ImageFacts
 from tfstream.packing.rejects import Action, Kind, Reject
 from tfstream.v1 import annotated_image_pb2
 
 __all__ = ["check"]
+
+# What is wrong where it is in one of these fields.
+_KINDS: dict[str, Kind] = {"polygons": "polygon", "keypoints": "keypoint", "mask": "mask"}
 
 
 def check(
@@ -69,8 +73,8 @@ def check(
         if after and after[0] == "box":
             spent.append(place)
             action = "object left out"
-        elif after:
-            del item.polygons[:]  # an outline of no use, beside a box that is good
+        elif after:  # an outline or points of no use, beside a box that is good
+            _drop_broken(item, width, height)
         rejects.append(_reject(image, kind, why, place, item.label, action))
     for place in reversed(spent):
         del image.objects[place]
@@ -153,6 +157,11 @@ def _turn(image: annotated_image_pb2.AnnotatedImage, facts: ImageFacts) -> None:
             corners = [point(x, y) for x, y in zip(polygon.x, polygon.y, strict=True)]
             polygon.x[:] = [x for x, _ in corners]
             polygon.y[:] = [y for _, y in corners]
+        for keypoint in item.keypoints:
+            if keypoint.visibility:
+                keypoint.x, keypoint.y = point(keypoint.x, keypoint.y)
+        if item.mask:
+            item.mask = masks.turned(item.mask, facts.orientation)
 
 
 def _object_problem(
@@ -178,7 +187,34 @@ def _object_problem(
                 return "polygon", (
                     f"its polygon leaves the image of {right} x {bottom}: x={x:g}, y={y:g}"
                 )
+    for point in item.keypoints:
+        right, bottom = (1, 1) if item.box.normalized else (width, height)
+        if point.visibility and not (0 <= point.x <= right and 0 <= point.y <= bottom):
+            return "keypoint", (
+                f"its keypoint {point.name!r} leaves the image of {right} x {bottom}: "
+                f"x={point.x:g}, y={point.y:g}"
+            )
+    if item.mask and (problem := _mask_problem(item.mask, width, height)):
+        return "mask", problem
     return None
+
+
+def _mask_problem(mask: bytes, width: int, height: int) -> str | None:
+    try:
+        found = masks.size(mask)
+    except AnnotationError as error:
+        return str(error)
+    if found != (width, height):
+        return f"its mask has {found[0]} x {found[1]} pixels, and the image {width} x {height}"
+    return None
+
+
+def _drop_broken(item: annotated_image_pb2.Object, width: int, height: int) -> None:
+    """Takes out polygons, keypoints or mask, whichever cannot be mended."""
+    for field in ("polygons", "keypoints", "mask"):
+        found = _object_problem(item, width, height)
+        if found and found[0] == _KINDS[field]:
+            item.ClearField(field)
 
 
 def _box_problem(
@@ -204,3 +240,6 @@ def _clip(item: annotated_image_pb2.Object, width: int, height: int) -> None:
     for polygon in item.polygons:
         polygon.x[:] = [min(max(x, 0), right) for x in polygon.x]
         polygon.y[:] = [min(max(y, 0), bottom) for y in polygon.y]
+    for keypoint in item.keypoints:
+        keypoint.x = min(max(keypoint.x, 0), right)
+        keypoint.y = min(max(keypoint.y, 0), bottom)

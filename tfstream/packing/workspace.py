@@ -22,6 +22,7 @@ from tfstream.storage.local import write_atomically
 __all__ = ["Workspace"]
 
 _NOTE = "finished.json"
+_LISTING = "listing"
 # Workers of a packer that was killed end at once; a loaded machine may need a moment for it.
 _PATIENCE_SECONDS = 10.0
 # And one that was killed a moment ago may still count as running.
@@ -36,6 +37,7 @@ class Workspace:
     spool           what the scan found
     rejects         draft of the rejects file
     metadata.arrow  the rows of the file of metadata, sorted
+    listing/        what the listing of the tree needs meanwhile
     <commit>/       shards on their way, and journals of those that were delivered
     ```
 
@@ -90,6 +92,18 @@ class Workspace:
     def drafts(self, commit: str) -> Path:
         """The directory that a commit's shards are written to."""
         return self.path / commit
+
+    def listing(self) -> Path:
+        """A directory, empty, for what the listing of the tree needs.
+
+        Raises:
+            StorageError: It cannot be made.
+        """
+        path = self.path / _LISTING
+        with self._writing():
+            shutil.rmtree(path, ignore_errors=True)
+            path.mkdir()
+        return path
 
     def begin_commit(self, commit: str) -> None:
         """Makes that directory; removes what is in it and was not delivered.
@@ -181,7 +195,8 @@ class Workspace:
         for path in self.path.iterdir():
             if path.is_file() and path.name != "lock":
                 path.unlink()
-        shutil.rmtree(self.path / "metadata.duckdb.tmp", ignore_errors=True)
+        for name in ("metadata.duckdb.tmp", _LISTING):
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
     def _give_up(self) -> None:
         """Keeps journals; what else there is was of no use."""

@@ -39,7 +39,7 @@ class AnnotatedImage(_message.Message):
     def __init__(self, key: _Optional[str] = ..., split: _Optional[str] = ..., image_path: _Optional[str] = ..., annotation_path: _Optional[str] = ..., encoded: _Optional[bytes] = ..., format: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., orientation: _Optional[int] = ..., objects: _Optional[_Iterable[_Union[Object, _Mapping]]] = ..., metadata: _Optional[_Mapping[str, Value]] = ...) -> None: ...
 
 class Object(_message.Message):
-    __slots__ = ("label", "box", "difficult", "truncated", "occluded", "crowd", "polygons")
+    __slots__ = ("label", "box", "difficult", "truncated", "occluded", "crowd", "polygons", "keypoints", "mask")
     LABEL_FIELD_NUMBER: _ClassVar[int]
     BOX_FIELD_NUMBER: _ClassVar[int]
     DIFFICULT_FIELD_NUMBER: _ClassVar[int]
@@ -47,6 +47,8 @@ class Object(_message.Message):
     OCCLUDED_FIELD_NUMBER: _ClassVar[int]
     CROWD_FIELD_NUMBER: _ClassVar[int]
     POLYGONS_FIELD_NUMBER: _ClassVar[int]
+    KEYPOINTS_FIELD_NUMBER: _ClassVar[int]
+    MASK_FIELD_NUMBER: _ClassVar[int]
     label: str
     box: Box
     difficult: bool
@@ -54,7 +56,9 @@ class Object(_message.Message):
     occluded: bool
     crowd: bool
     polygons: _containers.RepeatedCompositeFieldContainer[Polygon]
-    def __init__(self, label: _Optional[str] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., difficult: bool = ..., truncated: bool = ..., occluded: bool = ..., crowd: bool = ..., polygons: _Optional[_Iterable[_Union[Polygon, _Mapping]]] = ...) -> None: ...
+    keypoints: _containers.RepeatedCompositeFieldContainer[Keypoint]
+    mask: bytes
+    def __init__(self, label: _Optional[str] = ..., box: _Optional[_Union[Box, _Mapping]] = ..., difficult: bool = ..., truncated: bool = ..., occluded: bool = ..., crowd: bool = ..., polygons: _Optional[_Iterable[_Union[Polygon, _Mapping]]] = ..., keypoints: _Optional[_Iterable[_Union[Keypoint, _Mapping]]] = ..., mask: _Optional[bytes] = ...) -> None: ...
 
 class Box(_message.Message):
     __slots__ = ("ymin", "xmin", "ymax", "xmax", "normalized")
@@ -77,6 +81,18 @@ class Polygon(_message.Message):
     x: _containers.RepeatedScalarFieldContainer[float]
     y: _containers.RepeatedScalarFieldContainer[float]
     def __init__(self, x: _Optional[_Iterable[float]] = ..., y: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class Keypoint(_message.Message):
+    __slots__ = ("x", "y", "visibility", "name")
+    X_FIELD_NUMBER: _ClassVar[int]
+    Y_FIELD_NUMBER: _ClassVar[int]
+    VISIBILITY_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    x: float
+    y: float
+    visibility: int
+    name: str
+    def __init__(self, x: _Optional[float] = ..., y: _Optional[float] = ..., visibility: _Optional[int] = ..., name: _Optional[str] = ...) -> None: ...
 
 class Value(_message.Message):
     __slots__ = ("string_value", "int_value", "float_value", "bool_value")
