@@ -68,6 +68,30 @@ def test_records_are_found_by_number_key_slice_and_list(data):
     assert train[2:10][keys[4]]["key"] == keys[4]
 
 
+def test_a_mask_chooses_as_in_numpy(data):
+    wide = np.asarray(data.metadata["width"]) > 40
+    keys = data.metadata["key"].to_pylist()
+    chosen = [key for key, there in zip(keys, wide.tolist(), strict=True) if there]
+    assert data[wide].metadata["key"].to_pylist() == chosen
+    assert len(data[wide.tolist()]) == len(chosen)
+    assert len(data[np.zeros(29, bool)]) == 0
+    with pytest.raises(ValueError, match="a bool for each of the 29 elements .got 2"):
+        data[[True, False]]
+    with pytest.raises(TypeError):
+        data[[1.5]]
+
+
+def test_whole_numbers_in_a_column_of_others_are_floats_in_records_too(tmp_path):
+    root = trees.make_ilsvrc_tree(tmp_path / "tree", train=2, val=0)
+    for number, value in enumerate(("1", "2.5")):
+        image = next((root / "Data/DET/train").rglob(f"*_{number:05d}.JPEG"))
+        image.with_name(f"{image.name}.metadata.json").write_text(f'{{"iso": {value}}}')
+    packed = tfstream.pack(root, tmp_path / "packed", processes=1, progress=False)
+    found = sorted(record["metadata"]["iso"] for record in packed)
+    assert found == [1, 2.5]
+    assert all(isinstance(value, float) for value in found)
+
+
 def test_iterating_gives_every_record_in_storage_order(data):
     assert [r["key"] for r in data] == data.metadata["key"].to_pylist()
 

@@ -350,6 +350,8 @@ class PackedDataset(Records):
     ) -> dict[str, Any] | PackedDataset:
         """A record by its number or key; several, as a PackedDataset, by a slice, numbers or keys.
 
+        A mask, a bool for each element, chooses as in NumPy.
+
         A record is a dict: `key` str, `image` uint8 [h, w, 3] as displayed, `label`
         str or None (the main object's), `objects` with `label` list[str], `box`
         float32 [n, 4] (ymin, xmin, ymax, xmax in 0..1), `difficult`, `truncated`,
@@ -380,13 +382,24 @@ class PackedDataset(Records):
             )
             asked += "" if which.step is None else f":{which.step}"
             return self._with(f"[{asked}]", several)
-        if len(which) and isinstance(which[0], str):
+        if isinstance(next(iter(which), None), str):
             places = self._places([str(key) for key in which])
         else:
-            places = np.asarray(which, np.int64).reshape(-1)
+            places = self._numbers(which)
             if places.size and not (-len(self) <= places.min() <= places.max() < len(self)):
                 raise IndexError(f"a number in {places.tolist()[:8]} is not below {len(self)}")
         return self._with(f"[{len(places)} chosen]", lambda: self._selected.take(places))
+
+    def _numbers(self, which: Sequence[Any]) -> Integers:
+        """Numbers as they are; a mask, one bool an element, as the numbers of what is true."""
+        values = np.asarray(which).reshape(-1)
+        if values.dtype != np.bool_:
+            return values.astype(np.int64, casting="same_kind" if values.size else "unsafe")
+        if len(values) != len(self):
+            raise InvalidArgumentError(
+                f"a mask has a bool for each of the {len(self)} elements (got {len(values)})"
+            )
+        return np.flatnonzero(values)
 
     def __repr__(self) -> str:
         what = self._named

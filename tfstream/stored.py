@@ -169,8 +169,13 @@ class StoredRecords:
         """
         (number,) = self._numbers(np.array([place], np.int64)).tolist()
         if not self._version.relabelled(self._splits, number):
-            return example.metadata(image)
-        columns = list(self._version.manifest.schema.metadata)
+            kinds = self._version.manifest.schema.metadata
+            return {
+                # It may be a whole number in a column that has others, too.
+                name: float(value) if value is not None and kinds.get(name) == "float" else value
+                for name, value in sorted(example.metadata(image).items())
+            }
+        columns = sorted(self._version.manifest.schema.metadata)
         (values,) = self.engine.table(np.array([number]), columns).to_pylist()
         return {name: value for name, value in values.items() if value is not None}
 
