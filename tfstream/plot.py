@@ -234,25 +234,28 @@ def _draw_labels(axes: Any, facts: Facts) -> None:
 def _draw_sizes(axes: Any, facts: Facts) -> None:
     """Points, or, of many images, how many lie in each cell."""
     widths, heights = facts.widths, facts.heights
+    most_wide, most_high = (max(1.0, float(values.max()) * 1.08) for values in (widths, heights))
     if facts.records <= _POINTS:
         axes.scatter(widths, heights, s=16, color=_COLOUR, alpha=0.35, linewidths=0)
     else:
         from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
         scale = LinearSegmentedColormap.from_list("tfstream", ["#cfe0f2", _COLOUR, "#0b2545"])
+        # Cells are parts of what is shown, not of where images lie: a single size is seen too.
         cells = axes.hexbin(
-            widths, heights, gridsize=32, mincnt=1, cmap=scale, norm=LogNorm(), linewidths=0.2
-        )
+            widths, heights, gridsize=32, extent=(0, most_wide, 0, most_high), mincnt=1,
+            cmap=scale, norm=LogNorm(vmin=1), linewidths=0.2,
+        )  # fmt: skip
         bar = axes.figure.colorbar(cells, ax=axes, fraction=0.05, pad=0.03)
         bar.outline.set_visible(False)
         bar.ax.tick_params(colors=_FAINT, labelsize=8, length=0)
+        bar.ax.minorticks_off()
+        bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         bar.set_label("images", fontsize=9, color=_FAINT)
-    for axis, values, limit in (
-        (axes.xaxis, widths, axes.set_xlim),
-        (axes.yaxis, heights, axes.set_ylim),
-    ):
-        limit(0, max(1.0, float(values.max()) * 1.08))
-        _thousands(axis)
+    axes.set_xlim(0, most_wide)
+    axes.set_ylim(0, most_high)
+    _thousands(axes.xaxis)
+    _thousands(axes.yaxis)
     axes.grid(color=_GRID, linewidth=0.8)
     axes.set_ylabel("height, px", fontsize=9, color=_FAINT)
     middle = f"median {np.median(widths):,.0f} × {np.median(heights):,.0f}"
