@@ -381,7 +381,7 @@ def test_a_parquet_file_keeps_its_types(tree, tmp_path):
 
 BAD_FILES = {
     "no key": ("a,b\n1,2\n", "has no column 'key' (nor 'file' or 'path', of the image) to join"),
-    "empty": ("", "has no column 'key'"),
+    "empty": ("", "is empty"),
     "no row": ("key,a\n", "has no row"),
     "no column": ("key\nx\n", "has no column besides 'key'"),
     "twice": ("key,a,a\nx,1,2\n", "named 'a'"),
@@ -391,6 +391,7 @@ BAD_FILES = {
     "ragged": ("key,a\nx,1\ny,1,2\n", "cannot be read: CSV parse error"),
     "no text": (b"key,a\nx,\xff\xfe\n", "is not text in UTF-8"),
     "the index's": ("key,height\nx,1\n", "'height' has the name of the index's own column"),
+    "a count": ("key,labels.dog\nx,1\n", "'labels.dog' has the name of a count of labels"),
     "case": ("key,Day,day\nx,1,2\n", "differs from 'Day'"),
     "many": ("key," + ",".join(map(str, range(1001))) + "\n", "has 1,002 columns, of 1,000"),
 }
@@ -533,6 +534,12 @@ def test_a_sidecar_of_another_type_is_told_with_both(dest, more, column, value, 
     assert told in str(caught.value)
     assert str(path) in str(caught.value)
     assert add(more, dest, on_invalid="skip").records == 1
+
+
+def test_a_disagreement_in_a_folders_sidecar_is_told_with_the_entry(dest, more):
+    folder(jpeg(more, "train/2"), {"2.JPEG": {"s": 2}})
+    with pytest.raises(errors.AnnotationError, match=r"metadata\.json, under '2\.JPEG': its"):
+        add(more, dest)
 
 
 def test_the_verbs_tell_of_rows_without_an_image(dest, more, tmp_path):

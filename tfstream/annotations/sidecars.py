@@ -68,16 +68,15 @@ def read(path: str, names: Sequence[str]) -> dict[str, Value]:
     """
     if os.path.basename(path) != FOLDER:
         return _flatten(_load(path, _LARGEST), path)
-    status = _stat(path)
-    entries = _folder(path, status.st_mtime_ns, status.st_size)
+    entries = _entries(path)
     for name in names:
         if name in entries:
-            return _flatten(entries[name], f"{path}, under {name!r}")
+            return _flatten(entries[name], _entry_of(path, name))
     return {}
 
 
 def origin(annotation_path: str, image_path: str, column: str) -> str | None:
-    """The sidecar that gives an image its value in a column; None: none of them does."""
+    """The sidecar, or its entry, that gives an image its value in a column; None: none does."""
     names = [os.path.basename(annotation_path), os.path.basename(image_path)]
     anything = frozenset([FOLDER, *(name + _SUFFIX for name in names)])
     paths = (
@@ -85,7 +84,20 @@ def origin(annotation_path: str, image_path: str, column: str) -> str | None:
         *select(os.path.dirname(image_path), anything, names[1:]),
     )
     there = [path for path in reversed(paths) if os.path.exists(path)]
-    return next((path for path in there if column in read(path, names)), None)
+    path = next((path for path in there if column in read(path, names)), None)
+    if path is None or os.path.basename(path) != FOLDER:
+        return path
+    return _entry_of(path, next(name for name in names if name in _entries(path)))
+
+
+def _entry_of(path: str, name: str) -> str:
+    return f"{path}, under {name!r}"
+
+
+def _entries(path: str) -> Mapping[str, Any]:
+    """What a folder's sidecar holds, by file name."""
+    status = _stat(path)
+    return _folder(path, status.st_mtime_ns, status.st_size)
 
 
 @functools.lru_cache(maxsize=2)  # of an annotation's directory, and of its image's

@@ -57,6 +57,8 @@ class Columns:
             folded = name.casefold()
             if folded in _TAKEN:
                 return f"{name!r} has the name of the index's own column {_TAKEN[folded]!r}"
+            if folded.startswith("labels."):
+                return f"{name!r} has the name of a count of labels, which are not metadata"
             if folded in self._names:
                 other = self._names[folded]
                 return (

@@ -59,6 +59,8 @@ class Source(abc.ABC):
         for name in columns:
             if not name or columns.count(name) > 1:
                 raise self.error(f"has two columns, or one without a name, named {name!r}")
+        if not columns:
+            raise self.error("is empty")
         key = next((name for name in _KEYS if name in columns), None)
         if key is None:
             shown = ", ".join(map(repr, columns[:20]))
@@ -158,7 +160,7 @@ class _Text(Source):
                 yield Rows(batch.column(self.key), values)
                 first += batch.num_rows
         except pa.ArrowException as error:
-            raise self.error(f"cannot be read: {error}") from error
+            raise self.error(f"cannot be read: {str(error).rstrip('.')}") from error
 
     def kinds(self) -> dict[str, str]:
         found = {name: column.kind for name, column in self._types.items()}
@@ -177,7 +179,7 @@ class _Parquet(Source):
             with pq.ParquetFile(path) as file:
                 schema = file.schema_arrow
         except pa.ArrowException as error:
-            raise self.error(f"cannot be read: {error}") from error
+            raise self.error(f"cannot be read: {str(error).rstrip('.')}") from error
         schema = _flat(schema.empty_table()).schema
         super().__init__(path, schema.names)
         if not _is_text(schema.field(self.key).type):
@@ -199,7 +201,7 @@ class _Parquet(Source):
                         [_whole(table[name], kind) for name, kind in self._kinds.items()],
                     )
         except (pa.ArrowException, OSError) as error:
-            raise self.error(f"cannot be read: {error}") from error
+            raise self.error(f"cannot be read: {str(error).rstrip('.')}") from error
 
     def kinds(self) -> dict[str, str]:
         return self._kinds
