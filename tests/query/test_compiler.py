@@ -199,7 +199,7 @@ MISTAKES = [
     ("night > true", 9, "night is a boolean: it equals true or false, and has no order for >."),
     ("night:[false TO true]", 8, "has no order"),
     ("width in [1, x]", 14, "width is an integer, and x is a string"),
-    ("width > wdth", 9, "and wdth neither a number nor a field"),
+    ("width > wdth", 9, "and 'wdth' is neither a number nor a field"),
     ("width > camera", 9, "width is an integer and camera is a string"),
     ("width:1*", 7, "width is an integer, and 1* a pattern of strings."),
     ("camera > f*", 10, "f* is a pattern, which has no order for >."),

@@ -195,8 +195,8 @@ class _Compiler:
             other = self._fields.find(str(value.value), value.column)
         except Mistake as mistake:
             raise Mistake(
-                f"{column.name} is {_HOLDS[column.kind]}, and {value.raw} neither a number nor "
-                f"a field. {mistake.message}",
+                f"{column.name} is {_HOLDS[column.kind]}, and {value.raw!r} is neither a number "
+                f"nor a field. {mistake.message}",
                 value.column,
             ) from None
         if other.kind not in ("int", "float"):

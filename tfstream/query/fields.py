@@ -160,7 +160,7 @@ class Fields:
 
     def _names(self) -> Iterator[str]:
         yield from _INDEX
-        yield from self.metadata
+        yield from sorted(self.metadata)
 
     def _advice(self, name: str) -> str:
         """The nearest name, or all of them."""
