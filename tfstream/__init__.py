@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tfstream.opening import open_dataset as open
     from tfstream.packing import append, pack
     from tfstream.stream import StreamDataset
+    from tfstream.stream_position import StreamPosition
     from tfstream.versions import relabel, remove
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ __all__ = [
     "PackedDataset",
     "ReinitializableIterator",
     "StreamDataset",
+    "StreamPosition",
     "append",
     "bind_data_generator",
     "directory",
@@ -50,6 +52,7 @@ _HOMES = {
     "RAW": ("tfstream.images", "RAW"),
     "ReinitializableIterator": ("tfstream.iterators", "ReinitializableIterator"),
     "StreamDataset": ("tfstream.stream", "StreamDataset"),
+    "StreamPosition": ("tfstream.stream_position", "StreamPosition"),
     "append": ("tfstream.packing", "append"),
     "bind_data_generator": ("tfstream.adapters.missinglink", "bind_data_generator"),
     "directory": ("tfstream.adapters.diffgram", "directory"),
