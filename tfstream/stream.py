@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tfstream.fetch.source import Spec
     from tfstream.format.label_map import LabelMap
     from tfstream.format.table import RecordTable
+    from tfstream.order import Share
 
 __all__ = ["Elements", "RemoteRecords", "StreamDataset", "build"]
 
@@ -465,7 +466,9 @@ def build(
         # The length that all iterations have but one that begins within an epoch: see
         # native/begin_iteration.cc.
         ds = ds.repeat().take(share.steps * epochs)
-    ds = ds.with_options(_options(waiting=waiting)).prefetch(2)
+    options = _options(waiting=waiting)
+    options.experimental_distribute.auto_shard_policy = _sharding(share)
+    ds = ds.with_options(options).prefetch(2)
     if share.batch_size is not None:  # of single samples, counting each would cost too much
         ds = _timed(ds, stream)
     built = StreamDataset(ds, stream=stream, position=position)
@@ -503,7 +506,6 @@ def _options(*, waiting: int) -> tf.data.Options:
         # What waits for the network must not take the threads of what computes.
         options.threading.private_threadpool_size = (os.cpu_count() or 1) + waiting
     options.deterministic = True
-    # The stream knows its share of the world: nobody else may shard it again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     # Rewriting the graph copies all that it captures, the table of the selection too: 16 bytes a
     # record more. What the default rewrites would do, this graph does by itself.
@@ -512,6 +514,17 @@ def _options(*, waiting: int) -> tf.data.Options:
     # the end of an epoch wait for its next turn: for seconds, at times.
     options.autotune.enabled = False
     return options
+
+
+def _sharding(share: Share) -> tf.data.experimental.AutoShardPolicy:
+    """What a strategy of several workers does with a stream that it is given as it is.
+
+    It divides each batch among the devices of all workers; of a whole stream each worker then
+    keeps its own part. A share of a stream must not be divided once more: having no files that
+    could be sharded, it is refused. `tfstream.distribute` is for that.
+    """
+    policies = tf.data.experimental.AutoShardPolicy
+    return policies.DATA if share.world[1] == 1 else policies.FILE
 
 
 def _served() -> tf.data.Options:
