@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Integers = npt.NDArray[np.int64]
 
-__all__ = ["prefetch", "stream_of"]
+__all__ = ["position_of", "prefetch", "stream_of"]
 
 
 def stream_of(  # noqa: D417 (the rest are described there)
@@ -70,35 +70,33 @@ def stream_of(  # noqa: D417 (the rest are described there)
     from tfstream import stream as stream_lib
     from tfstream.source import DataPoints
 
-    count = version.records(splits) if selection is None else len(selection)
-    if count == 0:
-        raise InvalidArgumentError(
-            f"{what} holds no record to make a stream of: ask for others, or look at what there is "
-            "with `tfstream query`"
-        )
     members = 1 if selection is None else selection.members
     points = None
     if selection is not None and selection.elements.ndim > 1:
         points = DataPoints(members, selection.elements.reshape(-1) >= 0)
     mean = version.mean_bytes(splits) * members
-    if block_size is None:  # a uniform shuffle, on local disk
-        block_size = 1 if version.spec is None else remote_block(count, mean, lanes)
     spec = version.spec_of(splits)
     if service is not None:
         service_lib.check(service)
         spec = version.served_spec(splits)
     records: RecordTable | RemoteRecords
     records = stored.table if spec is None else _remote(spec, stored.numbers, mean, read_ahead)
-    order = Order(count, seed=seed, lanes=lanes, block_size=block_size, shuffle=shuffle)
-    share = Share(count, world, batch_size, drop_remainder, pad_remainder)
-
-    def identity() -> Identity:
-        chosen = None if selection is None else selection.elements
-        told = version.manifest
-        return Identity(told.commit, told.version, fingerprint(splits, chosen))
-
-    counted = batch_size is not None and service is None
-    position = Position(functools.cache(identity), order, share, epochs, counted)
+    position = position_of(
+        version,
+        splits,
+        selection,
+        what=what,
+        seed=seed,
+        lanes=lanes,
+        block_size=block_size,
+        shuffle=shuffle,
+        world=world,
+        batch_size=batch_size,
+        drop_remainder=drop_remainder,
+        pad_remainder=pad_remainder,
+        epochs=epochs,
+        counted=batch_size is not None and service is None,
+    )
     statistics = version.statistics(splits)
     return stream_lib.build(
         records,
@@ -116,6 +114,64 @@ def stream_of(  # noqa: D417 (the rest are described there)
         service=service,
         **others,
     )
+
+
+def position_of(
+    version: OpenedVersion,
+    splits: tuple[str, ...],
+    selection: Selection | None,
+    *,
+    what: str,
+    seed: int,
+    lanes: int,
+    block_size: int | None,
+    shuffle: bool,
+    world: tuple[int, int],
+    batch_size: int | None,
+    drop_remainder: bool,
+    pad_remainder: bool,
+    epochs: int | None,
+    counted: bool,
+) -> Position:
+    """What the positions of a stream over a selection mean, whoever delivers it.
+
+    Args:
+        version: The version.
+        splits: Whose records are numbered.
+        selection: The elements; None: all records of the splits.
+        what: The dataset and how its records were chosen, for messages.
+        seed: Of the order, as the next three; see `PackedDataset.stream`.
+        lanes: See there.
+        block_size: See there.
+        shuffle: See there.
+        world: Of this worker's share, as the next three.
+        batch_size: See there.
+        drop_remainder: See there.
+        pad_remainder: See there.
+        epochs: In an iteration; None: without end.
+        counted: Whether what is delivered is counted on its way.
+
+    Raises:
+        InvalidArgumentError: There is no record, or an argument is out of its range.
+    """
+    count = version.records(splits) if selection is None else len(selection)
+    if count == 0:
+        raise InvalidArgumentError(
+            f"{what} holds no record to make a stream of: ask for others, or look at what there is "
+            "with `tfstream query`"
+        )
+    if block_size is None:  # a uniform shuffle, on local disk
+        mean = version.mean_bytes(splits) * (1 if selection is None else selection.members)
+        block_size = 1 if version.spec is None else remote_block(count, mean, lanes)
+    order = Order(count, seed=seed, lanes=lanes, block_size=block_size, shuffle=shuffle)
+    share = Share(count, world, batch_size, drop_remainder, pad_remainder)
+
+    def identity() -> Identity:
+        chosen = None if selection is None else selection.elements
+        told = version.manifest
+        return Identity(told.commit, told.version, fingerprint(splits, chosen))
+
+    return Position(functools.cache(identity), order, share, epochs, counted)
 
 
 def _remote(

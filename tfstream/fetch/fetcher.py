@@ -6,6 +6,7 @@ import atexit
 import collections
 import dataclasses
 import functools
+import os
 import sys
 import threading
 import weakref
@@ -231,6 +232,10 @@ class Fetcher:
 def fetcher() -> Fetcher:
     """The fetcher of this process."""
     return Fetcher()
+
+
+# A child process has none of its parent's threads: it needs a fetcher of its own.
+os.register_at_fork(after_in_child=fetcher.cache_clear)
 
 
 def _load(directory: Directory, spec: Spec) -> Manifest:
