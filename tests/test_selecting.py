@@ -261,6 +261,15 @@ def test_data_points_that_do_not_fit_are_refused(data):
         len(data.data_points("scene").slice("camera:left"))
 
 
+def test_arguments_out_of_their_range_are_refused_at_once(data):
+    for wrong in ({"missing": "x"}, {"size": 0}):
+        with pytest.raises(errors.InvalidArgumentError, match="must be"):
+            data.data_points("scene", **wrong)
+    for size in (True, "7", 1.5, -1):
+        with pytest.raises(errors.InvalidArgumentError, match="sample takes"):
+            data.sample(size)
+
+
 def test_a_query_makes_data_points_that_no_split_parts(data):
     points = data.slice("@split:0.5:0.5 @datapoint_by:scene")
     assert points.splits == ("train", "test")

@@ -14,7 +14,7 @@ from tfstream import streaming
 from tfstream.errors import InvalidArgumentError
 from tfstream.images import ImageSpec, Raw
 from tfstream.records import Records
-from tfstream.selection import Missing, Selection, choose, data_points
+from tfstream.selection import Missing, Selection, check_members, choose, data_points
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -114,6 +114,8 @@ class PackedDataset(Records):
         """
         from tfstream.query import splitting
 
+        if isinstance(size, bool | str):
+            raise InvalidArgumentError(f"sample takes an int, or a float in 0..1 (got {size!r})")
         if isinstance(size, float) and not 0 <= size <= 1:
             raise InvalidArgumentError(f"sample takes a fraction in 0..1, or a number (got {size})")
         if isinstance(size, int) and size < 0:
@@ -236,6 +238,7 @@ class PackedDataset(Records):
         Raises:
             InvalidArgumentError: There is no such field, or a point has another size than allowed.
         """
+        check_members(size, missing)
         column = self._column(by)
 
         def select() -> Selection:

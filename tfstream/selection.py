@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Integers = npt.NDArray[np.int64]
 
-__all__ = ["Missing", "Selection", "choose", "data_points", "in_both"]
+__all__ = ["Missing", "Selection", "check_members", "choose", "data_points", "in_both"]
 
 Missing = Literal["pad", "drop", "error"]
 
@@ -186,6 +186,18 @@ def _runs(lengths: Mapping[str, int]) -> dict[str, Integers]:
     }
 
 
+def check_members(size: int | None, missing: Missing) -> None:
+    """Refuses what `data_points` cannot take.
+
+    Raises:
+        InvalidArgumentError: Says why.
+    """
+    if missing not in ("pad", "drop", "error"):
+        raise InvalidArgumentError(f'missing must be "pad", "drop" or "error" (got {missing!r})')
+    if size is not None and size < 1:
+        raise InvalidArgumentError(f"size must be positive, or None (got {size})")
+
+
 def data_points(
     engine: Engine,
     rows: Integers | None,
@@ -204,7 +216,8 @@ def data_points(
         rows: int64 [n]; None: all.
         by: The field.
         size: Members of a point; None: as many as the largest has.
-        missing: What becomes of points with fewer members: "pad", "drop" or "error".
+        missing: What becomes of points with fewer members: "pad", "drop" or "error"; see
+            `check_members`.
 
     Returns:
         int64 [points, members], -1 where there is no member.
@@ -214,10 +227,6 @@ def data_points(
     """
     import pyarrow.compute as pc
 
-    if missing not in ("pad", "drop", "error"):
-        raise InvalidArgumentError(f'missing must be "pad", "drop" or "error" (got {missing!r})')
-    if size is not None and size < 1:
-        raise InvalidArgumentError(f"size must be positive, or None (got {size})")
     rows = engine.sorted(rows, [(by, False), ("key", False)])
     column = engine.table(rows, [by])[by].combine_chunks()
     known = len(column) - column.null_count  # those without come last
