@@ -139,6 +139,11 @@ def test_what_is_selected_is_kept_and_asked_again(tfstream, root: Path) -> None:
     assert "nights" in result.err
 
 
+def test_nothing_is_kept_where_something_else_goes_wrong(tfstream, root: Path) -> None:
+    assert tfstream("query", root, "--save", "nights", "--export", root).status == 2
+    assert tfstream("query", root, "--slice", "nights").status == 2
+
+
 def test_a_bucket_is_asked_as_a_directory_is(tfstream, root: Path, bucket: Bucket) -> None:
     bucket.upload(root)
     local = tfstream("query", root, "night:true and width > 3", "--limit", 3)

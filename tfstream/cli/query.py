@@ -111,9 +111,6 @@ def query(
     else:
         for line in _lines(chosen, columns, limit):
             typer.echo(line)
-    if save is not None:
-        chosen.save(save)
-        typer.echo(f"kept as slice {save!r} of version {chosen.version}", err=True)
     if export is not None:
         from tfstream import export as exporting
 
@@ -131,6 +128,9 @@ def query(
         tables = chosen.stored.tables(pictures.COLUMNS)
         pictures.plot(pictures.facts_of(tables), plot, title=title)
         typer.echo(f"drew {plot}", err=True)
+    if save is not None:  # last: nobody can take it back
+        chosen.save(save)
+        typer.echo(f"kept as slice {save!r} of version {chosen.version}", err=True)
 
 
 def _show_sql(data: PackedDataset, expression: str, *, as_json: bool) -> None:
