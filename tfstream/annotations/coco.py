@@ -92,8 +92,6 @@ class Coco(AnnotationReader):
 
     def read(self, entry: Entry) -> annotated_image_pb2.AnnotatedImage:
         """Makes an image of what the listing found."""
-        if entry.problem:
-            raise AnnotationError(entry.problem)
         require_image(entry)
         image = annotated_image_pb2.AnnotatedImage()
         read_objects(json.loads(entry.annotation), entry.annotation_path, image)

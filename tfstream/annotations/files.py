@@ -67,8 +67,8 @@ def files_below(root: str) -> Iterator[tuple[str, list[str]]]:
             target = os.path.realpath(path) if os.path.islink(path) else os.path.join(real, name)
             if target in above:
                 raise AnnotationError(
-                    f"{path} is a link to {target}, which it lies in: a tree without end. Remove "
-                    "the link."
+                    f"{path} leads back to {target}, which it lies in, by a link: a tree without "
+                    "end. Remove the link."
                 )
             waiting.append((f"{below}{name}/", above | {target}, target))
 

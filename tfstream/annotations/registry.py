@@ -6,15 +6,24 @@ import os
 
 from tfstream.annotations.coco import Coco
 from tfstream.annotations.ilsvrc_det import IlsvrcDet
+from tfstream.annotations.imagefolder import ImageFolder
 from tfstream.annotations.reader import AnnotationReader
+from tfstream.annotations.tables import Csv
 from tfstream.annotations.voc import Voc
+from tfstream.annotations.yolo import Yolo
 from tfstream.errors import DatasetNotFoundError, InvalidArgumentError
 
 __all__ = ["FORMATS", "locate", "reader"]
 
-_READERS: dict[str, AnnotationReader] = {each.name: each for each in (IlsvrcDet(), Voc(), Coco())}
+_READERS: dict[str, AnnotationReader] = {
+    each.name: each for each in (IlsvrcDet(), Voc(), Coco(), Yolo(), Csv(), ImageFolder())
+}
+
 
 FORMATS = tuple(_READERS)
+
+# Single files that may be given instead of a directory.
+_FILES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 
 def reader(name: str) -> AnnotationReader:
@@ -50,14 +59,14 @@ def locate(source: str | os.PathLike[str], format: str = "auto") -> tuple[Annota
     path = os.fspath(source)
     if not os.path.exists(path):
         raise DatasetNotFoundError(f"There is no {path}: give the directory of the image tree.")
-    if not os.path.isdir(path):
+    if not os.path.isdir(path) and not path.lower().endswith(_FILES):
         raise DatasetNotFoundError(
             f"{path} is not a directory: unpack the archive, and give the directory that it makes."
         )
     found: list[tuple[AnnotationReader, str]] = []
     for specific in (True, False):
         some = [each for each in readers if each.specific == specific]
-        found = found or [(each, root) for each in some for root in each.find(path)]
+        found = found or [(each, root) for each in some for root in _find(each, path)]
     if not found:
         wanted = "; ".join(f"{each.layout} ({each.name})" for each in readers)
         raise DatasetNotFoundError(
@@ -69,3 +78,9 @@ def locate(source: str | os.PathLike[str], format: str = "auto") -> tuple[Annota
         way = "say which with format=… (--format)" if one else "give one of them"
         raise InvalidArgumentError(f"{path} holds {len(found)} image trees; {way}: {trees}.")
     return found[0]
+
+
+def _find(each: AnnotationReader, path: str) -> list[str]:
+    if os.path.isdir(path) or not each.specific:
+        return each.find(path)
+    return []

@@ -34,7 +34,7 @@ def find_trees(source: str, is_tree: Callable[[str], bool]) -> list[str]:
 
     The search ends at the first level that has any: what lies inside a tree is not another one.
     """
-    level = [source]
+    level = [source] if os.path.isdir(source) else []
     for depth in range(_DEPTH + 1):
         found = [directory for directory in level if is_tree(directory)]
         if found:

@@ -20,6 +20,7 @@ from tfstream.format import example, index, record
 from tfstream.format.label_map import LabelMap
 from tfstream.format.size import encoded_size, index_slack
 from tfstream.packing import metadata, reencode
+from tfstream.packing.box_kinds import BoxKinds
 from tfstream.packing.images import ImageFacts, probe
 from tfstream.packing.options import Options
 from tfstream.packing.plan import key_hash
@@ -65,6 +66,7 @@ class ScanResult:
         rows: Of the file of metadata that belong to the entries.
         rejects: What is wrong, in the order of the entries.
         left_out: Entries that make no record.
+        boxes: What kind of boxes there are.
     """
 
     batch: Batch
@@ -75,6 +77,7 @@ class ScanResult:
     rows: NDArray[np.int64]
     rejects: list[Reject]
     left_out: int
+    boxes: BoxKinds
 
 
 def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:
@@ -87,7 +90,8 @@ def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:
     Raises:
         StorageError: A file cannot be read.
     """
-    read = reader(task.options.format).read
+    format = reader(task.options.format)
+    boxes = BoxKinds(format.boxes)
     entries: list[bytes] = []
     hashes: list[int] = []
     sizes: list[int] = []
@@ -101,7 +105,7 @@ def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:
     image_bytes = 0
     rows, joined = _join(task)
     for entry, more in zip(task.entries, joined, strict=True):
-        found = _scan_one(entry, read, more, task, rejects)
+        found = _scan_one(entry, format.read, more, task, rejects, boxes)
         if found is None:
             continue
         image, facts = found
@@ -135,6 +139,7 @@ def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:
         rows=rows,
         rejects=rejects,
         left_out=len(task.entries) - len(entries),
+        boxes=boxes,
     )
 
 
@@ -153,6 +158,7 @@ def _scan_one(
     joined: Values,
     task: ScanTask,
     rejects: list[Reject],
+    usual: BoxKinds,
 ) -> tuple[annotated_image_pb2.AnnotatedImage, ImageFacts] | None:
     """The record of an entry; None, with the reasons among the rejects, where there is none."""
     action: Action = "not packed" if task.options.on_invalid == "error" else "record left out"
@@ -160,6 +166,8 @@ def _scan_one(
     kind: Kind = "annotation"
     file = entry.annotation_path
     try:
+        if entry.problem:
+            raise AnnotationError(entry.problem)
         image = read(entry)
         kind = "metadata"
         names = (os.path.basename(entry.image_path), os.path.basename(entry.annotation_path))
@@ -168,6 +176,7 @@ def _scan_one(
         example.put_metadata(image, joined)
         kind, file = "image", entry.image_path
         facts = probe(entry.image_path)
+        usual.look(image, facts.displayed)
     except MissingImageError as error:
         rejects.append(reject(file=entry.image_path, kind="missing image", reason=str(error)))
         return None

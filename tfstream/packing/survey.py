@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -16,6 +17,7 @@ from tfstream.errors import AnnotationError
 from tfstream.format import index
 from tfstream.format.label_map import LabelMap
 from tfstream.packing.base import Base
+from tfstream.packing.box_kinds import BoxKinds
 from tfstream.packing.columns import Columns
 from tfstream.packing.job import Job
 from tfstream.packing.metadata import MetadataFile
@@ -89,6 +91,7 @@ def scan_tree(
     rejected = 0
     listing = Listing(workspace.listing())
     left_out = listing.left_out
+    boxes = BoxKinds(job.reader.boxes)
     used = np.zeros(metadata.rows if metadata else 0, np.bool_)
     tasks = _tasks(job, labels, metadata, listing)
     show.begin("Scanning")
@@ -104,7 +107,10 @@ def scan_tree(
             used[found.rows] = True
             rejects.add(found.rejects)
             rejected += found.left_out
+            boxes.add(found.boxes)
     show.end()
+    if warning := boxes.warning(job.reader.name):
+        warnings.warn(warning, UserWarning, stacklevel=2)
     if len(table) == 0 and rejected == 0:
         without = left_out["images without annotation"]
         besides = f" ({without:,} images without one)" if without else ""
