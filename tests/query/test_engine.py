@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import threading
 from pathlib import Path
 from typing import Any
@@ -397,3 +398,18 @@ def test_what_is_sorted_on_disk_is_gone_with_the_engine(shards: Shards) -> None:
     assert spill.is_dir()
     del database
     assert not spill.exists()
+
+
+def test_a_forked_process_asks_for_itself(engine: Engine) -> None:
+    dogs = engine.rows(DOGS).tolist()  # the engine has threads now, which are not forked
+    context = multiprocessing.get_context("fork")
+    answers: multiprocessing.SimpleQueue[list[int]] = context.SimpleQueue()
+    child = context.Process(target=lambda: answers.put(engine.rows(DOGS).tolist()))
+    child.start()
+    child.join(30)
+    hangs = child.is_alive()
+    child.kill()
+    assert not hangs
+    assert child.exitcode == 0
+    assert answers.get() == dogs
+    assert engine.rows(DOGS).tolist() == dogs

@@ -55,8 +55,13 @@ def connect(files: Sequence[str], spill: str) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+# Connections of the process that this one was forked from. Their threads are not here: closing one
+# would wait for them.
+_OF_PARENT: list[Any] = []
+
+
 class Database:
-    """Runs SELECT statements over some files; from any number of threads at once.
+    """Runs SELECT statements over some files; from any number of threads and forked processes.
 
     Attributes:
         names: What SQL must call each file, by its path.
@@ -74,8 +79,13 @@ class Database:
             if set(path) & _PATTERN:  # DuckDB would read what else it matches
                 self.names[path] = os.path.join(self._directory.name, f"{number}.parquet")
                 os.symlink(path, self.names[path])
-        spill = os.path.join(self._directory.name, "spill")
+        self._connect()
+
+    def _connect(self) -> None:
+        process = os.getpid()
+        spill = os.path.join(self._directory.name, f"spill-{process}")
         self._connection = connect(list(self.names.values()), spill)
+        self._process = process
 
     def fetch(self, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """All rows of the answer."""
@@ -98,6 +108,9 @@ class Database:
         """A cursor for this statement, which reads and does nothing else."""
         import duckdb
 
+        if self._process != os.getpid():
+            _OF_PARENT.append(self._connection)
+            self._connect()
         cursor = self._connection.cursor()
         kinds = [statement.type for statement in cursor.extract_statements(sql)]
         if kinds != [duckdb.StatementType.SELECT]:
