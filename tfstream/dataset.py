@@ -257,7 +257,7 @@ class PackedDataset(Records):
             name: Letters, digits, ".", "_" and "-".
 
         Raises:
-            DatasetExistsError: There is a slice of that name.
+            DatasetExistsError: There is another slice of that name.
             InvalidArgumentError: The name cannot be used.
             StorageError: It cannot be written.
         """

@@ -85,6 +85,21 @@ def test_a_saved_slice_is_never_changed(root: object) -> None:
     assert slices.load(root, "night").version == 3
 
 
+def test_the_same_slice_can_be_saved_again_at_another_time(
+    root: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _slice(parts={"b": np.array([1], np.int64), "a": np.array([0, 2], np.int64)})
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    slices.save(root, made)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "2")
+    slices.save(root, made)
+    assert slices.load(root, "night").created == "1970-01-01T00:00:01Z"
+    others = {"records": made.records[::-1].copy(), "query": ("x:3",), "parts": None}
+    for name, value in others.items():
+        with pytest.raises(errors.DatasetExistsError):
+            slices.save(root, dataclasses.replace(made, **{name: value}))
+
+
 def test_slices_are_listed_with_their_versions(root: object) -> None:
     assert slices.names(root) == []
     for name, version in (("b", 2), ("a.1", 1)):

@@ -93,7 +93,8 @@ def save(root: Directory | str | os.PathLike[str], made: SavedSlice) -> str:
 
     Raises:
         InvalidArgumentError: The name is none, or the numbers are not those of records.
-        DatasetExistsError: There is a slice of that name; it is left as it was.
+        DatasetExistsError: There is another slice of that name; it is left as it was.
+        CorruptRecordError: There is one, and it is damaged.
         StorageError: It cannot be written.
     """
     import pyarrow as pa
@@ -124,11 +125,23 @@ def save(root: Directory | str | os.PathLike[str], made: SavedSlice) -> str:
         try:
             directory.upload(name_of(made.name), path)
         except errors.ObjectExistsError as error:
+            if _is_same(load(directory, made.name), made):
+                return place
             raise errors.DatasetExistsError(
                 f"{place} exists already: a saved slice is never changed. Save this one under "
                 f"another name than {made.name!r}."
             ) from error
     return place
+
+
+def _is_same(one: SavedSlice, other: SavedSlice) -> bool:
+    """Whether both are the same records, asked for in the same way; whoever saved them when."""
+
+    def said(each: SavedSlice) -> tuple[object, ...]:
+        parts = [(name, places.tobytes()) for name, places in (each.parts or {}).items()]
+        return each.version, each.commit, each.query, each.parts is None, parts
+
+    return said(one) == said(other) and np.array_equal(one.records, other.records)
 
 
 def _numbers(records: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
