@@ -232,8 +232,7 @@ class RemoteSource:
         for shard in wanted:  # at the same time as the indexes
             self.files.look_up(shard.path)
         indexes = self.files.read([shard.index_path for shard in wanted], counters)
-        for number, shard, data in zip(unknown, wanted, indexes, strict=True):
-            self.places.add(number, data, self.files.directory.locate(shard.index_path))
+        # Before their places are known, after which other windows look no shard up.
         for shard, target in zip(wanted, self.files.open([s.path for s in wanted]), strict=True):
             if target.info.size != shard.bytes:
                 raise ObjectChangedError(
@@ -241,6 +240,8 @@ class RemoteSource:
                     f"{shard.bytes}: it was overwritten, or not copied whole. Copy the dataset "
                     "again, or pack it anew."
                 )
+        for number, shard, data in zip(unknown, wanted, indexes, strict=True):
+            self.places.add(number, data, self.files.directory.locate(shard.index_path))
 
     def key_of(self, index_name: str, offset: int) -> str:
         """The key of the record at a byte of a shard, for messages; "" where it cannot be told."""

@@ -1,0 +1,57 @@
+"""Windows of records that are fetched at the same time."""
+
+import threading
+
+import numpy as np
+from memory_directory import MemoryDirectory
+from tiny_dataset import tiny
+
+from tfstream.fetch.counters import Counters
+from tfstream.fetch.downloads import Downloads
+from tfstream.fetch.objects import Writer
+from tfstream.fetch.source import RemoteFiles, RemoteSource
+from tfstream.fetch.window import Window
+from tfstream.format import manifest
+
+
+class SlowToLookUp(MemoryDirectory):
+    """One that says of shards what they are only when it is told to."""
+
+    def __init__(self, objects):
+        super().__init__(objects)
+        self.asked, self.may = threading.Event(), threading.Event()
+
+    def stat(self, name):
+        if name.endswith(".tfrecord"):
+            self.asked.set()
+            assert self.may.wait(10)
+        return super().stat(name)
+
+
+def test_a_window_waits_for_shards_that_another_looks_up(tmp_path):
+    root = tiny(tmp_path).root
+    names = [path for path in root.rglob("*") if path.is_file()]
+    directory = SlowToLookUp({str(p.relative_to(root)): p.read_bytes() for p in names})
+    shards = manifest.load(root).splits[0].shards
+    downloads = Downloads(4)
+    source = RemoteSource(RemoteFiles(directory, None, downloads, Writer()), shards)
+    placed = []
+
+    def fetch():
+        with Window(source, np.arange(3), Counters()) as window:
+            window.fetch()
+            placed.append(len(window.places()))
+
+    first, second = threading.Thread(target=fetch), threading.Thread(target=fetch)
+    first.start()
+    assert directory.asked.wait(10)
+    while not any(read.name.endswith(".parquet") for read in directory.reads):
+        first.join(0.01)
+    first.join(0.1)  # it has the index by now, and waits for the shard
+    second.start()
+    second.join(0.1)
+    directory.may.set()
+    first.join(10)
+    second.join(10)
+    downloads.close()
+    assert placed == [3, 3]
