@@ -19,7 +19,23 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-__all__ = ["COLUMNS", "Facts", "check", "facts_of", "plot"]
+__all__ = [
+    "COLOUR",
+    "COLUMNS",
+    "FAINT",
+    "GRID",
+    "INK",
+    "OTHER",
+    "Facts",
+    "check",
+    "facts_of",
+    "head",
+    "name",
+    "new_figure",
+    "plot",
+    "save",
+    "tidy",
+]
 
 # Of the metadata, what is looked at.
 COLUMNS = ("width", "height", "objects", "labels")
@@ -30,8 +46,8 @@ _LABEL_CHARACTERS = 24
 _POINTS = 2000  # image sizes, up to which each is a point
 _MOST_BOXES = 30  # boxes an image that have a bar each
 
-_INK, _FAINT, _GRID = "#1f2933", "#6b7785", "#e3e7eb"
-_COLOUR, _OTHER = "#2b6cb0", "#b8c2cc"
+INK, FAINT, GRID = "#1f2933", "#6b7785", "#e3e7eb"
+COLOUR, OTHER = "#2b6cb0", "#b8c2cc"
 _EXTENSIONS = (".png", ".svg", ".pdf")
 
 
@@ -109,22 +125,13 @@ def plot(facts: Facts, path: str | os.PathLike[str], *, title: str = "") -> None
     """
     path = Path(path)
     check(path)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     bars = min(len(facts.objects) + bool(facts.background), _TOP + 1)
-    figure = Figure(figsize=(14, max(4.2, 1.6 + 0.2 * bars)), dpi=110, facecolor="white")
-    FigureCanvasAgg(figure)
-    # Not pyplot: it would choose a backend for the whole process.
-    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08, wspace=0.04)
+    figure = new_figure(14, max(4.2, 1.6 + 0.2 * bars))
     labels, sizes, boxes = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
     heading = f"{facts.records:,} record" + "s" * (facts.records != 1)
-    figure.suptitle(
-        _literal(f"{title}: {heading}" if title else heading),
-        x=0.012, ha="left", fontsize=13, color=_INK, weight="bold",
-    )  # fmt: skip
+    head(figure, f"{title}: {heading}" if title else heading)
     for axes in (labels, sizes, boxes):
-        _tidy(axes)
+        tidy(axes)
     if facts.records:
         _draw_labels(labels, facts)
         _draw_sizes(sizes, facts)
@@ -132,6 +139,28 @@ def plot(facts: Facts, path: str | os.PathLike[str], *, title: str = "") -> None
     else:
         for axes, name in ((labels, "Labels"), (sizes, "Image sizes"), (boxes, "Boxes an image")):
             _empty(axes, name)
+    save(figure, path)
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty figure, of so many inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # Not pyplot: it would choose a backend for the whole process.
+    figure = Figure(figsize=(width, height), dpi=110, facecolor="white")
+    FigureCanvasAgg(figure)
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08, wspace=0.04)
+    return figure
+
+
+def head(figure: Any, title: str) -> None:
+    """Puts a title above it all."""
+    figure.suptitle(_literal(title), x=0.012, ha="left", fontsize=13, color=INK, weight="bold")
+
+
+def save(figure: Any, path: Path) -> None:
+    """Writes a figure into a new file; see `plot`."""
     data = io.BytesIO()
     # Without the time, equal pictures are equal files.
     figure.savefig(data, format=path.suffix[1:].lower(), metadata=_undated(path))
@@ -174,26 +203,28 @@ def _shown(label: str) -> str:
     return _literal(cut)
 
 
-def _tidy(axes: Any) -> None:
+def tidy(axes: Any) -> None:
+    """Takes away what axes do not need."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
-        axes.spines[side].set_color(_OTHER)
-    axes.tick_params(colors=_FAINT, labelsize=9, length=0)
+        axes.spines[side].set_color(OTHER)
+    axes.tick_params(colors=FAINT, labelsize=9, length=0)
     axes.set_axisbelow(True)
 
 
-def _name(axes: Any, title: str, below: str = "") -> None:
-    axes.set_title(title, loc="left", fontsize=11, color=_INK, pad=10)
-    axes.set_xlabel(below, fontsize=9, color=_FAINT)
+def name(axes: Any, title: str, below: str = "") -> None:
+    """Says what axes show: above them, and below."""
+    axes.set_title(title, loc="left", fontsize=11, color=INK, pad=10)
+    axes.set_xlabel(below, fontsize=9, color=FAINT)
 
 
 def _empty(axes: Any, title: str) -> None:
-    _name(axes, title)
+    name(axes, title)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    axes.text(0.5, 0.5, "nothing to show", ha="center", va="center", color=_FAINT,
+    axes.text(0.5, 0.5, "nothing to show", ha="center", va="center", color=FAINT,
               transform=axes.transAxes)  # fmt: skip
 
 
@@ -208,9 +239,9 @@ def _draw_labels(axes: Any, facts: Facts) -> None:
     """A bar a label, those with most objects on top; the others together, as text."""
     ordered = sorted(facts.objects.items(), key=lambda pair: (-pair[1], pair[0]))
     shown, others = ordered[:_TOP], ordered[_TOP:]
-    bars = [(_shown(label), count, _COLOUR) for label, count in shown]
+    bars = [(_shown(label), count, COLOUR) for label, count in shown]
     if facts.background:
-        bars.append(("no object", facts.background, _OTHER))
+        bars.append(("no object", facts.background, OTHER))
     places = np.arange(len(bars))
     counts = [count for _, count, _ in bars]
     axes.barh(places, counts, height=0.72, color=[colour for _, _, colour in bars])
@@ -218,9 +249,9 @@ def _draw_labels(axes: Any, facts: Facts) -> None:
     axes.set_ylim(max(len(bars), _LEAST_BARS) - 0.4, -0.6)
     axes.set_xlim(0, max(counts) * 1.22)
     for place, (_, count, colour) in enumerate(bars):
-        told = f"{count:,}" if colour is _COLOUR else f"{count:,} images"
+        told = f"{count:,}" if colour is COLOUR else f"{count:,} images"
         axes.annotate(told, (count, place), (3, 0), textcoords="offset points",
-                      va="center", fontsize=8, color=_FAINT)  # fmt: skip
+                      va="center", fontsize=8, color=FAINT)  # fmt: skip
     axes.set_xticks([])
     axes.spines["bottom"].set_visible(False)
     kinds = f"{len(ordered):,} label" + "s" * (len(ordered) != 1)
@@ -228,7 +259,7 @@ def _draw_labels(axes: Any, facts: Facts) -> None:
     if others:
         rest = sum(count for _, count in others)
         below = f"and {len(others):,} further labels with {rest:,} objects"
-    _name(axes, f"Objects by label ({kinds})", below)
+    name(axes, f"Objects by label ({kinds})", below)
 
 
 def _draw_sizes(axes: Any, facts: Facts) -> None:
@@ -236,11 +267,11 @@ def _draw_sizes(axes: Any, facts: Facts) -> None:
     widths, heights = facts.widths, facts.heights
     most_wide, most_high = (max(1.0, float(values.max()) * 1.08) for values in (widths, heights))
     if facts.records <= _POINTS:
-        axes.scatter(widths, heights, s=16, color=_COLOUR, alpha=0.35, linewidths=0)
+        axes.scatter(widths, heights, s=16, color=COLOUR, alpha=0.35, linewidths=0)
     else:
         from matplotlib.colors import LinearSegmentedColormap, LogNorm
 
-        scale = LinearSegmentedColormap.from_list("tfstream", ["#cfe0f2", _COLOUR, "#0b2545"])
+        scale = LinearSegmentedColormap.from_list("tfstream", ["#cfe0f2", COLOUR, "#0b2545"])
         # Cells are parts of what is shown, not of where images lie: a single size is seen too.
         cells = axes.hexbin(
             widths, heights, gridsize=32, extent=(0, most_wide, 0, most_high), mincnt=1,
@@ -248,18 +279,18 @@ def _draw_sizes(axes: Any, facts: Facts) -> None:
         )  # fmt: skip
         bar = axes.figure.colorbar(cells, ax=axes, fraction=0.05, pad=0.03)
         bar.outline.set_visible(False)
-        bar.ax.tick_params(colors=_FAINT, labelsize=8, length=0)
+        bar.ax.tick_params(colors=FAINT, labelsize=8, length=0)
         bar.ax.minorticks_off()
         bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        bar.set_label("images", fontsize=9, color=_FAINT)
+        bar.set_label("images", fontsize=9, color=FAINT)
     axes.set_xlim(0, most_wide)
     axes.set_ylim(0, most_high)
     _thousands(axes.xaxis)
     _thousands(axes.yaxis)
-    axes.grid(color=_GRID, linewidth=0.8)
-    axes.set_ylabel("height, px", fontsize=9, color=_FAINT)
+    axes.grid(color=GRID, linewidth=0.8)
+    axes.set_ylabel("height, px", fontsize=9, color=FAINT)
     middle = f"median {np.median(widths):,.0f} × {np.median(heights):,.0f}"
-    _name(axes, f"Image sizes ({middle})", "width, px")
+    name(axes, f"Image sizes ({middle})", "width, px")
 
 
 def _draw_boxes(axes: Any, facts: Facts) -> None:
@@ -267,12 +298,12 @@ def _draw_boxes(axes: Any, facts: Facts) -> None:
     most = int(facts.boxes.max())
     last = min(most, _MOST_BOXES)
     counts = np.bincount(np.minimum(facts.boxes, last), minlength=last + 1)
-    axes.bar(np.arange(last + 1), counts, width=0.8, color=[_OTHER, *[_COLOUR] * last])
+    axes.bar(np.arange(last + 1), counts, width=0.8, color=[OTHER, *[COLOUR] * last])
     axes.set_xlim(-0.7, max(last, 4) + 0.7)
-    axes.grid(axis="y", color=_GRID, linewidth=0.8)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
     _thousands(axes.xaxis)
     _thousands(axes.yaxis)
-    axes.set_ylabel("images", fontsize=9, color=_FAINT)
+    axes.set_ylabel("images", fontsize=9, color=FAINT)
     below = "boxes" if most == last else f"boxes; {last} stands for {last} to {most:,}"
     mean = f"mean {facts.boxes.mean():,.1f}"
-    _name(axes, f"Boxes an image ({mean})", below)
+    name(axes, f"Boxes an image ({mean})", below)
