@@ -162,6 +162,27 @@ def test_a_split_of_a_query_is_the_dataset_s_own(data):
         part.split("val")
 
 
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda part: part[5:20],
+        lambda part: part[[7, 3, 3, 12]],
+        lambda part: part.slice("labels.dog >= 1"),
+        lambda part: part.slice("@limit:9 @offset:3"),
+        lambda part: part.sample(0.5),
+        lambda part: part.sort_by("-width"),
+        lambda part: part.group_by("file.night")[True],
+    ],
+)
+def test_what_is_chosen_of_a_query_s_splits_is_in_them_still(data, choose):
+    part = data.slice("@split:0.5:0.3 camera:left")
+    splits = dict(zip(keys(part), part.metadata["split"].to_pylist(), strict=True))
+    chosen = choose(part)
+    assert chosen.splits == ("train", "test")
+    assert chosen.metadata["split"].to_pylist() == [splits[key] for key in keys(chosen)]
+    assert keys(chosen.split("test")) == [key for key in keys(chosen) if splits[key] == "test"]
+
+
 def test_a_field_may_name_the_splits(data):
     part = data.slice("@split:camera")
     assert part.splits == ("left", "right", "top")

@@ -53,12 +53,31 @@ class Selection:
         return 1 if self.elements.ndim == 1 else self.elements.shape[1]
 
     def take(self, places: Integers) -> Selection:
-        """Elements by their places, without parts."""
-        return Selection(self.elements[places])
+        """Elements by their places, each in the part that it is in here."""
+        return Selection(self.elements[places], self._parts_of(len(self), slice(None), places))
+
+    def holding(self, records: Integers) -> Selection:
+        """Some of the records, or all, in any order, each in the part that it is in here."""
+        size = int(self.elements.max(initial=-1)) + 1
+        return Selection(records, self._parts_of(size, self.elements, records))
+
+    def _parts_of(
+        self, size: int, numbers: Integers | slice, chosen: Integers
+    ) -> dict[str, Integers] | None:
+        """The parts of what is chosen by numbers below `size`, which all elements have."""
+        if self.parts is None:
+            return None
+        codes = np.full(len(self), -1, np.int64)
+        for code, places in enumerate(self.parts.values()):
+            codes[places] = code
+        by_number = np.full(size, -1, np.int64)
+        by_number[numbers] = codes
+        found = by_number[chosen]
+        return {name: np.flatnonzero(found == code) for code, name in enumerate(self.parts)}
 
     def part(self, name: str) -> Selection:
         """The elements of one part."""
-        return self.take((self.parts or {})[name])
+        return Selection(self.elements[(self.parts or {})[name]])
 
 
 def in_both(parent: Integers | None, found: Integers, records: int) -> Integers:
@@ -157,13 +176,7 @@ def _limit(selection: Selection, offset: int, limit: int | None) -> Selection:
     end = len(selection) if limit is None else min(offset + limit, len(selection))
     if offset == 0 and end == len(selection):
         return selection
-    parts = None
-    if selection.parts is not None:
-        parts = {
-            name: places[(places >= offset) & (places < end)] - offset
-            for name, places in selection.parts.items()
-        }
-    return Selection(selection.elements[offset:end], parts)
+    return selection.take(np.arange(offset, end, dtype=np.int64))
 
 
 def _stack(parts: list[Integers]) -> Integers:
