@@ -346,6 +346,37 @@ def test_a_bad_argument_is_named(data, arguments, message):
         data.to_torch(**arguments)
 
 
-def test_data_points_are_refused(data):
-    with pytest.raises(InvalidArgumentError, match="data points"):
-        data.data_points("scene").to_torch()
+@pytest.mark.parametrize("boxes", [None, "ragged", 2])
+@pytest.mark.parametrize("label", ["index", "multi_hot"])
+def test_data_points_have_one_more_axis(data, label, boxes):
+    points = data.data_points("scene")
+    spec = tfstream.ImageSpec(size=(9, 8), mode="random_crop", flip=True)
+    ds = points.to_torch(image=spec, label=label, boxes=boxes, elements="dict", batch_size=2)
+    assert len(ds) == len(points) == 23
+    samples = list(ds)
+    assert samples[0]["image"].shape == (3, 3, 9, 8)
+    assert samples[0]["label"].shape == ((3,) if label == "index" else (3, 3))
+    missing = next(sample for sample in samples if not sample["present"].all())
+    place = missing["present"].tolist().index(False)
+    assert missing["key"][place] == ""
+    assert not missing["image"][place].any()
+    assert (missing["label"][place] == (-1 if label == "index" else 0)).all()
+    pytest.importorskip("tensorflow")
+    stream = points.stream(image=spec, label=label, boxes=boxes, elements="dict", batch_size=None)
+    for mine, theirs in zip(samples, stream, strict=True):
+        assert mine["key"] == [key.decode() for key in theirs["key"].numpy()]
+        for name in {"label", "boxes", "present"} & set(mine):
+            for member in range(3):
+                np.testing.assert_allclose(mine[name][member], theirs[name][member], atol=1e-6)
+
+
+def test_without_pytorch_the_way_to_it_is_told(data, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(InvalidArgumentError, match=r"pip install 'tfstream\[torch\]'"):
+        data.to_torch()
+
+
+def test_the_state_of_one_worker_is_for_that_worker_alone(data):
+    state = dataset(data).state_dict() | {"worker": 1, "workers": 2, "delivered": 3}
+    with pytest.raises(StateError, match="worker 1, workers 2.*no worker"):
+        dataset(data).load_state_dict(state)

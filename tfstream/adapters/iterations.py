@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import multiprocessing.context
 import os
 import tempfile
 import weakref
@@ -36,13 +37,16 @@ class Iterations:
         self._finalizer = weakref.finalize(self, _remove, self._path, os.getpid())
 
     def __getstate__(self) -> dict[str, Any]:
+        """For a child process, the file that it shares in; any other copy is on its own."""
         with self._open() as content:
-            return {"path": self._path, "content": dict(content)}
+            shared = multiprocessing.context.get_spawning_popen() is not None
+            return {"path": self._path} if shared else dict(content)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._path = state["path"]
-        if not os.path.exists(self._path):  # on another machine, or later: on its own from here
-            self._make(state["content"])
+        if "path" in state:
+            self._path = state["path"]
+        else:
+            self._make(state)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[dict[str, Any]]:

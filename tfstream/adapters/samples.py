@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tfstream.format.label_map import LabelMap
 
-__all__ = ["Parts", "make"]
+__all__ = ["Parts", "blank", "make"]
 
 _IMAGES = ("tensor", "pil")
 _LABELS = (None, "index", "one_hot", "multi_hot")
@@ -140,6 +140,27 @@ def make(
             boxes = np.pad(boxes, ((0, missing), (0, 0)))
             known = np.pad(known, (0, missing), constant_values=-1)
         out["boxes"], out["box_labels"] = boxes, known
+    return out
+
+
+def blank(parts: Parts, sample: dict[str, Any]) -> dict[str, Any]:
+    """What stands in the place of a missing member of a data point: as streams have it."""
+    out: dict[str, Any] = {"key": ""}
+    image = sample.get("image")
+    if isinstance(image, bytes):
+        out["image"] = b""
+    elif isinstance(image, np.ndarray):
+        out["image"] = np.zeros_like(image)
+    elif image is not None:
+        import PIL.Image
+
+        out["image"] = PIL.Image.new("RGB", image.size)
+    if parts.label:
+        out["label"] = -1 if parts.label == "index" else np.zeros_like(sample["label"])
+    if parts.boxes:
+        count = 0 if parts.boxes == "ragged" else parts.boxes
+        out["boxes"] = np.zeros((count, 4), np.float32)
+        out["box_labels"] = np.full(count, -1, np.int64)
     return out
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,153 +13,51 @@ import torch.distributed
 import torch.utils.data
 
 from tfstream.adapters.iterations import Iterations
-from tfstream.adapters.reading import LocalRecords, RemoteRecords
-from tfstream.adapters.samples import Parts, make
+from tfstream.adapters.recipe import Recipe
 from tfstream.errors import InvalidArgumentError, StateError
 from tfstream.images import ImageSpec
-from tfstream.position import Identity
-from tfstream.sizes import parse_size
-from tfstream.streaming import position_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from tfstream.format.label_map import LabelMap
-    from tfstream.opened import OpenedVersion
     from tfstream.order import Order
     from tfstream.position import Position
-    from tfstream.selection import Selection
-    from tfstream.stored import StoredRecords
 
-__all__ = ["TorchDataset", "TorchMapDataset", "dataset_of"]
+__all__ = ["TorchDataset", "TorchMapDataset", "rank"]
 
 _ORDERED_AT_ONCE = 1024  # positions: the arithmetic is done on arrays
 
 
-def dataset_of(
-    version: OpenedVersion,
-    splits: tuple[str, ...],
-    selection: Selection | None,
-    stored: StoredRecords,
-    *,
-    what: str,
-    parts: Parts,
-    batch_size: int,
-    world: tuple[int, int] | None,
-    transform: Callable[..., Any] | None,
-    on_corrupt: str,
-    read_ahead: int | str,
-    state: Mapping[str, Any] | None,
-    map_style: bool,
-    **order: Any,
-) -> TorchDataset | TorchMapDataset:
-    """Makes the dataset that `PackedDataset.to_torch` describes, with its arguments.
-
-    Args:
-        version: The version.
-        splits: Whose records are numbered.
-        selection: The elements; None: all records of the splits.
-        stored: Where its records are.
-        what: The dataset and how its records were chosen, for messages.
-        parts: What a sample holds.
-        batch_size: See there, as what follows.
-        world: See there.
-        transform: See there.
-        on_corrupt: See there.
-        read_ahead: See there.
-        state: See there.
-        map_style: See there.
-        order: What `tfstream.streaming.position_of` takes as it is.
-    """
-    if selection is not None and selection.elements.ndim > 1:
-        raise InvalidArgumentError(
-            f"{what} has data points, which to_torch does not make: take their members from "
-            "data[number], or train from data.stream()"
-        )
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int):
-        raise InvalidArgumentError(f"batch_size must be a positive integer (got {batch_size!r})")
-    if on_corrupt not in ("raise", "skip"):
-        raise InvalidArgumentError(f'on_corrupt must be "raise" or "skip" (got {on_corrupt!r})')
-    position = position_of(
-        version,
-        splits,
-        selection,
-        what=what,
-        world=_rank() if world is None else world,
-        batch_size=batch_size,
-        pad_remainder=False,
-        epochs=None,
-        counted=True,
-        **order,
-    )
-    # Worked out now: what knows the dataset itself does not travel to other processes.
-    known = functools.partial(Identity, **dataclasses.asdict(position.identity()))
-    position = dataclasses.replace(position, identity=known)
-    spec = version.spec_of(splits)
-    records: LocalRecords | RemoteRecords
-    if spec is None:
-        records = LocalRecords(stored.table)
-    else:
-        ahead = parse_size(read_ahead, "read_ahead")
-        records = RemoteRecords(spec, stored.numbers, version.mean_bytes(splits), ahead)
-    recipe = Recipe(parts, version.labels, records, transform)
-    if not map_style:
-        return TorchDataset(recipe, position.at(state), skip_corrupt=on_corrupt == "skip")
-    if state is not None or on_corrupt == "skip":
-        raise InvalidArgumentError(
-            "a map-style dataset has neither a state nor a place to leave out what is corrupt: its "
-            "sampler chooses the samples (got "
-            f"{'state' if state is not None else 'on_corrupt'} with map_style=True)"
-        )
-    return TorchMapDataset(recipe, position.order)
+# Of the state that a DataLoader's worker gives.
+_OF_WORKERS = ("worker", "workers", "batch_size", "ranks")
 
 
-def _rank() -> tuple[int, int]:
+def rank() -> tuple[int, int]:
     """Which of how many processes this one is, as torch.distributed or torchrun say."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Recipe:
-    """How a sample is made of a record.
+def _finish(recipe: Recipe, made: dict[str, Any], transform: Callable[..., Any] | None) -> Any:
+    """The element that a sample gives: tensors for arrays, transformed."""
+    for name, value in made.items():
+        several = isinstance(value, list) and name != "key"
+        made[name] = [_tensor(name, v) for v in value] if several else _tensor(name, value)
+    spec = recipe.parts.image
+    if isinstance(spec, ImageSpec) and spec.dtype == "bfloat16":
+        made["image"] = made["image"].to(torch.bfloat16)
+    out = recipe.shape(made)
+    if transform is None:
+        return out
+    return transform(*out) if isinstance(out, tuple) else transform(out)
 
-    Attributes:
-        parts: What it holds.
-        labels: The dataset's label map.
-        records: The selected records.
-        transform: Called on each sample, in the worker; None: nothing is.
-    """
 
-    parts: Parts
-    labels: LabelMap
-    records: LocalRecords | RemoteRecords
-    transform: Callable[..., Any] | None
-
-    def sample(self, payload: bytes, number: int, draws: npt.NDArray[np.float32]) -> Any:
-        """Makes a sample of a record that was read.
-
-        Raises:
-            CorruptRecordError: Its image cannot be decoded.
-        """
-        place = self.records.place_of(number)
-        made = make(self.parts, self.labels, payload, draws, place=place)
-        image = made.get("image")
-        if isinstance(image, np.ndarray):
-            tensor = torch.from_numpy(image).permute(2, 0, 1)
-            if isinstance(self.parts.image, ImageSpec) and self.parts.image.dtype == "bfloat16":
-                tensor = tensor.to(torch.bfloat16)
-            made["image"] = tensor
-        for name in ("label", "boxes", "box_labels"):
-            if isinstance(made.get(name), np.ndarray):
-                made[name] = torch.from_numpy(made[name])
-        if self.parts.form == "dict":
-            return made if self.transform is None else self.transform(made)
-        values = tuple(made[name] for name in ("image", "label", "boxes") if name in made)
-        if self.transform is not None:
-            return self.transform(*values)
-        return values if len(values) > 1 else values[0]
+def _tensor(name: str, value: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value
+    tensor = torch.from_numpy(value)
+    return tensor.movedim(-1, -3) if name == "image" else tensor
 
 
 class TorchDataset(torch.utils.data.IterableDataset[Any]):
@@ -175,9 +71,17 @@ class TorchDataset(torch.utils.data.IterableDataset[Any]):
         block_size: Consecutive elements that stay together in the shuffle.
     """
 
-    def __init__(self, recipe: Recipe, position: Position, *, skip_corrupt: bool) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        position: Position,
+        transform: Callable[..., Any] | None,
+        *,
+        skip_corrupt: bool,
+    ) -> None:
         self._recipe = recipe
         self._position = position
+        self._transform = transform
         self._skip_corrupt = skip_corrupt
         self.batch_size = position.share.batch_size or 1
         self.block_size = position.order.block_size
@@ -224,23 +128,22 @@ class TorchDataset(torch.utils.data.IterableDataset[Any]):
                 yield (first + own) * ranks + rank
                 begin += _ORDERED_AT_ONCE
 
-        def numbered() -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-            for some in positions():
-                numbers = order.records_at(some, epoch).tolist()
-                yield from zip(numbers, order.draws(some, epoch, recipe.parts.draws), strict=True)
-
-        asked, read = itertools.tee(numbered())
-        payloads = recipe.records.read(
-            (number for number, _ in read), skip_corrupt=self._skip_corrupt, share=count
-        )
-        for (number, draws), payload in zip(asked, payloads, strict=True):
+        for read in recipe.read(
+            order, epoch, positions(), skip_corrupt=self._skip_corrupt, share=count
+        ):
             delivered += 1
-            if payload is None:
+            made = recipe.make(read)
+            if made is None:
                 continue
-            sample = recipe.sample(payload, number, draws)
             if self._current[:2] == (epoch, position):  # no other iteration has begun since
                 self._current = (epoch, position, delivered)
-            yield sample
+            yield _finish(recipe, made, self._transform)
+
+    def _worker(self, worker: Any) -> dict[str, Any]:
+        """What the state of a DataLoader's worker is only good for."""
+        ranks = self._position.share.world[1]
+        own = (worker.id, worker.num_workers, self.batch_size, ranks)
+        return dict(zip(_OF_WORKERS, own, strict=True))
 
     def set_epoch(self, epoch: int) -> None:
         """Has the next iteration be of this epoch, those after it of the following ones.
@@ -277,20 +180,21 @@ class TorchDataset(torch.utils.data.IterableDataset[Any]):
                 self._restored or self._current or (*self._iterations.next(), 0)
             )
             known = self._position.state((0, 0, 0, 0), 0)
-            own = {"worker": [worker.id, worker.num_workers], "delivered": delivered}
-            return {**known, "epoch": epoch, "position": position, **own}
-        if self._current is not None:
+            place = {"epoch": epoch, "position": position, "delivered": delivered}
+            return {**known, **place, **self._worker(worker)}
+        begun = self._iterations.next()
+        if self._current is not None and begun == (self._current[0] + 1, 0):
             epoch, position, delivered = self._current
             share = self._position.share
             # Of a worker that took all, the last samples may be fewer than one for each.
             position = min(position + delivered * share.world[1], share.records)
             return self._position.state((epoch, position, 0, 0), 0)
-        if self._iterations.next() != self._iterations.begun_at():
+        if begun != self._iterations.begun_at():
             raise InvalidArgumentError(
                 "the samples were taken in the workers of a DataLoader: give batches_consumed, or "
                 "use torchdata's StatefulDataLoader and its state_dict"
             )
-        return self._position.state((*self._iterations.next(), 0, 0), 0)
+        return self._position.state((*begun, 0, 0), 0)
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Has the next iteration begin where a state was taken; those after it follow.
@@ -304,15 +208,15 @@ class TorchDataset(torch.utils.data.IterableDataset[Any]):
         """
         worker = torch.utils.data.get_worker_info()
         begin = self._position.begin_of(state_dict)
-        of = state_dict.get("worker")
-        here = None if worker is None else [worker.id, worker.num_workers]
-        if of is not None and of != here:
+        of = {name: state_dict[name] for name in _OF_WORKERS if name in state_dict}
+        if of and of != (here := {} if worker is None else self._worker(worker)):
             raise StateError(
-                f"the state is that of worker {of[0]} of {of[1]} of a DataLoader, and this is "
-                f"{'no worker' if here is None else f'worker {here[0]} of {here[1]}'}: give the "
-                "state of the whole StatefulDataLoader to one with as many workers"
+                f"the state is that of one worker of a DataLoader ({_shown(of)}), and this is "
+                f"{_shown(here) or 'no worker'}: give the whole state of a StatefulDataLoader to "
+                "one of the same kind, or keep state_dict(batches_consumed=...), which any number "
+                "of workers can go on from"
             )
-        if of is None:
+        if not of:
             self._iterations.begin_at(*begin)
             self._current = None
             return
@@ -320,6 +224,10 @@ class TorchDataset(torch.utils.data.IterableDataset[Any]):
         epoch, position = state_dict["epoch"], state_dict["position"]
         self._iterations.resume(epoch, position)
         self._restored = (epoch, position, state_dict["delivered"])
+
+
+def _shown(own: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in own.items())
 
 
 def _own(
@@ -355,9 +263,10 @@ class TorchMapDataset(torch.utils.data.Dataset[Any]):
     Its random crops and flips are those of an epoch, which `set_epoch` sets.
     """
 
-    def __init__(self, recipe: Recipe, order: Order) -> None:
+    def __init__(self, recipe: Recipe, order: Order, transform: Callable[..., Any] | None) -> None:
         self._recipe = recipe
-        self._order = order
+        self._order = dataclasses.replace(order, shuffle=False)
+        self._transform = transform
         self._epoch = 0
 
     def __len__(self) -> int:
@@ -378,10 +287,6 @@ class TorchMapDataset(torch.utils.data.Dataset[Any]):
         if wrong.size:
             raise IndexError(f"sample {wrong[0]} of {count}")
         numbers = np.where(numbers < 0, numbers + count, numbers)
-        draws = self._order.draws(numbers, self._epoch, self._recipe.parts.draws)
-        payloads = self._recipe.records.read(iter(numbers.tolist()), skip_corrupt=False)
-        return [
-            self._recipe.sample(payload, number, uniforms)
-            for payload, number, uniforms in zip(payloads, numbers.tolist(), draws, strict=True)
-            if payload is not None
-        ]
+        reads = self._recipe.read(self._order, self._epoch, iter([numbers]), skip_corrupt=False)
+        made = (self._recipe.make(read) for read in reads)
+        return [_finish(self._recipe, each, self._transform) for each in made if each is not None]
