@@ -144,7 +144,7 @@ def test_several_years_are_listed(tmp_path):
 
 
 def test_an_unknown_format_is_told_the_known_ones(tmp_path):
-    with pytest.raises(InvalidArgumentError, match=r"'cocoa'.*'ilsvrc-det', 'voc'.*or 'auto'"):
+    with pytest.raises(InvalidArgumentError, match=r"'cocoa'.*'ilsvrc-det', .*'voc'.*or 'auto'"):
         listing(tmp_path, "cocoa")
 
 

@@ -72,7 +72,7 @@ def test_all_flags_reach_the_packer(tree, tmp_path):
         (["--seed", "-1"], "seed=-1"),
         (["--seed", "x"], "--seed"),
         (["--on-invalid", "drop"], "on_invalid='drop'"),
-        (["--format", "cocoa"], "'ilsvrc-det', 'voc'"),
+        (["--format", "cocoa"], "'ilsvrc-det', 'ilsvrc-cls-loc', 'voc', 'coco'"),
         (["--quality", "0"], "quality=0"),
         (["--max-side", "0"], "max_side=0"),
         (["--processes", "0"], "processes=0"),

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tfstream.annotations.reader import AnnotationReader, Entry, Listing
-from tfstream.annotations.registry import FORMATS, locate, reader
+from tfstream.annotations.registry import FORMATS, Source, locate, reader
 
-__all__ = ["FORMATS", "AnnotationReader", "Entry", "Listing", "locate", "reader"]
+__all__ = ["FORMATS", "AnnotationReader", "Entry", "Listing", "Source", "locate", "reader"]

@@ -3,24 +3,50 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
 
 from tfstream.annotations.coco import Coco
+from tfstream.annotations.frames import Table, is_table
+from tfstream.annotations.ilsvrc_cls_loc import IlsvrcClsLoc
 from tfstream.annotations.ilsvrc_det import IlsvrcDet
 from tfstream.annotations.imagefolder import ImageFolder
+from tfstream.annotations.json_lines import JsonLines
+from tfstream.annotations.labelme import LabelMe
+from tfstream.annotations.messages import Messages
+from tfstream.annotations.open_images import OpenImages
 from tfstream.annotations.reader import AnnotationReader
 from tfstream.annotations.tables import Csv
 from tfstream.annotations.voc import Voc
 from tfstream.annotations.yolo import Yolo
 from tfstream.errors import DatasetNotFoundError, InvalidArgumentError
+from tfstream.v1 import annotated_image_pb2
 
-__all__ = ["FORMATS", "locate", "reader"]
+__all__ = ["FORMATS", "Source", "locate", "reader", "reader_of"]
+
+# A path, a table, or images themselves.
+Source: TypeAlias = str | os.PathLike[str] | Iterable[annotated_image_pb2.AnnotatedImage] | Any
 
 _READERS: dict[str, AnnotationReader] = {
-    each.name: each for each in (IlsvrcDet(), Voc(), Coco(), Yolo(), Csv(), ImageFolder())
+    each.name: each
+    for each in (
+        IlsvrcDet(),
+        IlsvrcClsLoc(),
+        Voc(),
+        Coco(),
+        Yolo(),
+        OpenImages(),
+        LabelMe(),
+        JsonLines(),
+        Csv(),
+        ImageFolder(),
+    )
 }
 
-
 FORMATS = tuple(_READERS)
+
+# Of what a program hands over; their names are no `format`.
+_GIVEN: dict[str, AnnotationReader] = {each.name: each for each in (Messages(), Table())}
 
 # Single files that may be given instead of a directory.
 _FILES = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -44,18 +70,27 @@ def reader(name: str) -> AnnotationReader:
         ) from None
 
 
-def locate(source: str | os.PathLike[str], format: str = "auto") -> tuple[AnnotationReader, str]:
+def reader_of(name: str) -> AnnotationReader:
+    """The reader of a format, or of what a program hands over: for the entries that it made."""
+    return _GIVEN.get(name) or reader(name)
+
+
+def locate(source: Source, format: str = "auto") -> tuple[AnnotationReader, str]:
     """The reader for a source, and the root of the tree in it.
 
     Args:
-        source: The tree's directory, or one that holds it up to three levels below.
+        source: The tree's directory, or one that holds it up to three levels below; or a table, or
+            an iterable of AnnotatedImage.
         format: The format's name; "auto" takes the one whose tree is there.
 
     Raises:
-        InvalidArgumentError: No such format, or the source holds more than one tree.
+        InvalidArgumentError: No such format, the source holds more than one tree, or is of another
+            type.
         DatasetNotFoundError: There is no source, or no tree in it.
     """
     readers = list(_READERS.values()) if format == "auto" else [reader(format)]
+    if not isinstance(source, (str, os.PathLike)):
+        return _given(source, format)
     path = os.fspath(source)
     if not os.path.exists(path):
         raise DatasetNotFoundError(f"There is no {path}: give the directory of the image tree.")
@@ -78,6 +113,21 @@ def locate(source: str | os.PathLike[str], format: str = "auto") -> tuple[Annota
         way = "say which with format=… (--format)" if one else "give one of them"
         raise InvalidArgumentError(f"{path} holds {len(found)} image trees; {way}: {trees}.")
     return found[0]
+
+
+def _given(source: object, format: str) -> tuple[AnnotationReader, str]:
+    if format != "auto":
+        raise InvalidArgumentError(
+            f"format={format!r} is that of a tree, and the source is a {type(source).__name__}: "
+            "leave the format out."
+        )
+    if is_table(source):
+        return Table(source), Table.name
+    if not isinstance(source, Iterable) or isinstance(source, (bytes, Mapping)):
+        raise InvalidArgumentError(
+            f"source={source!r:.80} is neither a path, a table, nor an iterable of AnnotatedImage."
+        )
+    return Messages(source), Messages.name
 
 
 def _find(each: AnnotationReader, path: str) -> list[str]:

@@ -24,11 +24,16 @@ __all__ = [
 Source = Annotated[
     str,
     typer.Argument(
-        metavar="SOURCE", help="The tree of images, or a directory that holds it somewhere."
+        metavar="SOURCE",
+        help="The tree of images, a directory that holds it, or a .csv, .tsv or .jsonl file.",
     ),
 ]
 Format = Annotated[
-    str, typer.Option(help="The tree's format: ilsvrc-det, voc, or auto to find out.")
+    str,
+    typer.Option(
+        help="The tree's format: ilsvrc-det, ilsvrc-cls-loc, voc, coco, yolo, open-images, "
+        "labelme, jsonl, csv, imagefolder; or auto to find out."
+    ),
 ]
 Metadata = Annotated[
     str | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tfstream.annotations import locate
+from tfstream.annotations import Source, locate
 from tfstream.format import manifest
 from tfstream.format.label_map import LabelMap
 from tfstream.packing.destination import open_destination
@@ -19,7 +19,7 @@ __all__ = ["append"]
 
 
 def append(
-    source: str | os.PathLike[str],
+    source: Source,
     dest: str | os.PathLike[str],
     *,
     message: str = "",
@@ -50,12 +50,11 @@ def append(
     that were there before.
 
     Args:
-        source: The tree's directory, or one that holds it up to three levels below.
+        source: As for `pack`.
         dest: The dataset: a directory, or a URI such as `gs://bucket/prefix`.
         message: What for; the manifest keeps it.
         author: Who appends; None: $TFSTREAM_AUTHOR, or the user's name and the host's.
-        format: "ilsvrc-det" or "voc", whatever was packed before; "auto" takes the one that is
-            there.
+        format: As for `pack`, whatever was packed before.
         labels: The labels that there may be, or a file with a label a line: the dataset's in their
             order, and what follows them. None: whatever labels occur.
         metadata: As for `pack`. What a text in it means follows from the type that its column has

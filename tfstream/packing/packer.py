@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tfstream.annotations import locate
+from tfstream.annotations import Source, locate
 from tfstream.format.label_map import LabelMap
 from tfstream.packing.destination import open_destination
 from tfstream.packing.job import Job, PackResult
@@ -17,7 +17,7 @@ __all__ = ["pack"]
 
 
 def pack(
-    source: str | os.PathLike[str],
+    source: Source,
     dest: str | os.PathLike[str],
     *,
     format: str = "auto",
@@ -45,10 +45,13 @@ def pack(
     same way, it goes on where it stopped.
 
     Args:
-        source: The tree's directory, or one that holds it up to three levels below.
+        source: The tree's directory, or one that holds it up to three levels below; a .csv, .tsv
+            or .jsonl file; a pandas or Arrow table; or an iterable of AnnotatedImage, each with
+            `image_path` or `encoded`.
         dest: The dataset's directory, new or empty; or a URI such as `gs://bucket/prefix` with
             nothing below it. Shards are uploaded while others are being written.
-        format: "ilsvrc-det" or "voc"; "auto" takes the one that is there.
+        format: "ilsvrc-det", "ilsvrc-cls-loc", "voc", "coco", "yolo", "open-images", "labelme",
+            "jsonl", "csv" or "imagefolder"; "auto" takes the one that is there.
         labels: The label map, or a file with a label a line; None: the labels that occur, sorted.
         background: Whether one more class, the last, stands for images without an object. A
             `LabelMap` says that itself.

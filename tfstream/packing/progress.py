@@ -69,6 +69,11 @@ class Progress:
                 total=total, desc=what, unit=" images", unit_scale=True, file=self._stream
             )
 
+    def note(self, line: str) -> None:
+        """Says something, between phases."""
+        if self._show:
+            print(line, file=self._stream, flush=True)
+
     def update(self, images: int, count: int) -> None:
         """Adds to what is done.
 

@@ -75,6 +75,7 @@ def _run(
 ) -> PackResult:
     """All steps of a job, in a workspace that is ours."""
     destination, options = job.destination, job.options
+    show.note(f"Format {job.reader.name}: {job.root} has {job.reader.layout}")
     base = Base.newest(destination.directory) if destination.growing else None
     with space_errors(work):
         scanned = _scan(job, base, work, rejects, pool, show)

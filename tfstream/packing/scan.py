@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tfstream.annotations import sidecars
 from tfstream.annotations.reader import Entry
-from tfstream.annotations.registry import reader
+from tfstream.annotations.registry import reader_of
 from tfstream.errors import AnnotationError, MissingImageError
 from tfstream.format import example, index, record
 from tfstream.format.label_map import LabelMap
@@ -90,7 +90,7 @@ def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:
     Raises:
         StorageError: A file cannot be read.
     """
-    format = reader(task.options.format)
+    format = reader_of(task.options.format)
     boxes = BoxKinds(format.boxes)
     entries: list[bytes] = []
     hashes: list[int] = []
