@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from tfstream import streaming
+from tfstream.adapted import Adapted
 from tfstream.errors import InvalidArgumentError
 from tfstream.images import ImageSpec, Raw
-from tfstream.records import Records
 from tfstream.selection import Missing, Selection, check_members, choose, data_points
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from tfstream.adapters.torch import TorchDataset, TorchMapDataset
     from tfstream.stream import StreamDataset
 
     Integers = npt.NDArray[np.int64]
@@ -31,7 +30,7 @@ __all__ = ["PackedDataset"]
 _DRAWING = ("sample(", "partition(", "@sample:", "@split:")
 
 
-class PackedDataset(Records):
+class PackedDataset(Adapted):
     """Packed records: a sequence with random access, and the maker of streams.
 
     Made by `tfstream.open` and `tfstream.pack`; `split`, `slice` and their like
@@ -524,97 +523,6 @@ class PackedDataset(Records):
         )
 
     to_tensorflow = stream
-
-    def to_torch(
-        self,
-        *,
-        batch_size: int = 32,
-        image: ImageSpec | Raw | Literal["tensor", "pil"] | None = ImageSpec(size=(224, 224)),  # noqa: B008 (frozen)
-        label: Literal["index", "one_hot", "multi_hot"] | None = "index",
-        boxes: Literal["ragged"] | int | None = None,
-        elements: Literal["tuple", "dict"] = "tuple",
-        shuffle: bool = True,
-        seed: int = 0,
-        world: tuple[int, int] | None = None,
-        lanes: int = 16,
-        block_size: int | None = None,
-        transform: Callable[..., Any] | None = None,
-        drop_remainder: bool = False,
-        on_corrupt: Literal["raise", "skip"] = "raise",
-        read_ahead: int | str = "64MB",
-        state: Mapping[str, Any] | None = None,
-        map_style: bool = False,
-    ) -> TorchDataset | TorchMapDataset:
-        """A PyTorch dataset for `torch.utils.data.DataLoader`; TensorFlow is not imported.
-
-        It gives the samples in the order of `stream` with the same arguments, each iteration the
-        next epoch's, whatever the DataLoader's number of workers, started by fork or spawn. Images
-        are decoded by Pillow, in the workers. Needs `pip install 'tfstream[torch]'`.
-
-        Args:
-            batch_size: That of the DataLoader: give it the same. Each worker makes whole batches,
-                which the DataLoader takes from them in turn, so that there are the same
-                batches in the same order with any number of workers. Samples come singly.
-            image: An ImageSpec makes tensors [3, height, width], with the crops and flips of
-                `stream`; "tensor": uint8 [3, height, width] at the picture's own size; "pil": a
-                Pillow image; `tfstream.RAW`: the stored bytes; None: left out.
-            label: As for `stream`: an int, or float32 [classes].
-            boxes: As for `stream`: float32 [objects, 4] (ymin, xmin, ymax, xmax in 0..1).
-            elements: As for `stream`.
-            shuffle: See there.
-            seed: See there.
-            world: (index, count) of the processes that share the dataset, not counting workers;
-                None: the rank that torch.distributed has, or torchrun's environment names.
-            lanes: As for `stream`.
-            block_size: See there.
-            transform: Called on each sample, in the worker, with its parts, or the dict.
-            drop_remainder: Have every rank take len // (batch_size * ranks) whole batches.
-            on_corrupt: "raise": CorruptRecordError names file, offset and key; "skip": that record
-                alone is left out, with a warning.
-            read_ahead: Of a remote dataset: what is fetched before it is asked for, over all
-                workers, in bytes, or such as "64MB".
-            state: Begin where a state was taken, as `load_state_dict` does.
-            map_style: Make a dataset with `__getitem__` by number, in the dataset's own
-                order, for samplers of your own.
-
-        Raises:
-            InvalidArgumentError: An argument is out of its range; these are data points; or
-                PyTorch is not installed.
-
-        >>> train = data.to_torch(batch_size=32)                           # doctest: +SKIP
-        >>> loader = DataLoader(train, batch_size=32, num_workers=4)       # doctest: +SKIP
-        """
-        try:
-            import torch  # noqa: F401
-        except ImportError as error:
-            raise InvalidArgumentError(
-                "to_torch needs PyTorch: pip install 'tfstream[torch]'"
-            ) from error
-        from tfstream.adapters.samples import Parts
-        from tfstream.adapters.torch import dataset_of
-
-        return dataset_of(
-            self._version,
-            self._splits,
-            self._selection,
-            self.stored,
-            what=self._named,
-            parts=Parts(image, label, boxes, elements),
-            batch_size=batch_size,
-            world=world,
-            transform=transform,
-            on_corrupt=on_corrupt,
-            read_ahead=read_ahead,
-            state=state,
-            map_style=map_style,
-            shuffle=shuffle,
-            seed=seed,
-            lanes=lanes,
-            block_size=block_size,
-            drop_remainder=drop_remainder,
-        )
-
-    to_pytorch = to_torch
 
     def prefetch(self, *, progress: Callable[[int], object] = lambda count: None) -> None:
         """Fetches all records into the page cache, before anybody asks for them.
