@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-import tfstream
-
 
 def stream(data, **arguments):
     """A stream of what `inputs` can use."""
@@ -25,27 +23,33 @@ class Recorder(tf.keras.Sequential):
 
     def train_step(self, data):
         """Keras's, and the telling."""
-        tf.numpy_function(self.tell, [data[0]], [], stateful=True)
+        step = tf.convert_to_tensor(self.optimizer.iterations)
+        tf.numpy_function(self.tell, [step, data[0]], [], stateful=True)
         return super().train_step(data)
 
 
-def model(seen=None, *, optimizer="adam", **compile_arguments):
+def model(seen=None, *, optimizer=None, dropout=0.3, **compile_arguments):
     """A model with all that has a state: moments, dropout, several metrics."""
     tf.keras.utils.set_random_seed(1)
     layers = [
         tf.keras.Input([1]),
         tf.keras.layers.Rescaling(1e-5),
         tf.keras.layers.Dense(16, activation="relu"),
-        tf.keras.layers.Dropout(0.3),
+        tf.keras.layers.Dropout(dropout),
         tf.keras.layers.Dense(3, activation="softmax", dtype="float32"),
     ]
     if seen is None:
         made = tf.keras.Sequential(layers)
     else:
         made = Recorder(layers)
-        made.tell = lambda numbers: seen.append([int(n) for n in numbers[:, 0]])
+        made.tell = lambda step, numbers: seen.append([int(n) for n in numbers[:, 0]])
+    if optimizer is None:
+        optimizer = tf.keras.optimizers.SGD(0.01, momentum=0.9)
     made.compile(
-        optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], **compile_arguments
+        optimizer,
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        **compile_arguments,
     )
     return made
 
@@ -53,7 +57,7 @@ def model(seen=None, *, optimizer="adam", **compile_arguments):
 class Interrupt(tf.keras.callbacks.Callback):
     """Raises after so many steps, counted from the beginning of the first epoch."""
 
-    def __init__(self, steps, error=RuntimeError("interrupted")):
+    def __init__(self, steps, error=RuntimeError):
         super().__init__()
         self.left, self.error = steps, error
 

@@ -138,7 +138,7 @@ class ResumeStream(tf.keras.callbacks.Callback):
         if self._iterations is None:
             self._epoch = epoch
             return
-        iterations = int(self.model.optimizer.iterations.numpy())
+        iterations = int(self.model.optimizer.iterations.value)
         if (epoch, iterations) != (self._epoch, self._iterations):
             raise InvalidArgumentError(
                 f"training begins at epoch {epoch} after {iterations} steps, though epoch "
@@ -224,7 +224,7 @@ class ResumeStream(tf.keras.callbacks.Callback):
     def _save(self) -> None:
         before = time.monotonic()
         arrays = {
-            name: [np.asarray(variable.numpy()) for variable in some]
+            name: [np.asarray(tf.convert_to_tensor(variable.value)) for variable in some]
             for name, some in self._variables().items()
         }
         for place, callback in enumerate(self._keep):
@@ -268,7 +268,7 @@ class ResumeStream(tf.keras.callbacks.Callback):
             for name, variables in self._variables().items():
                 if name != "metrics":
                     _assign(variables, arrays[name], f"{where}: the {name}")
-        self._iterations = int(model.optimizer.iterations.numpy())
+        self._iterations = int(model.optimizer.iterations.value)
         self._total, self._epoch, self._logs = content["total"], content["epoch"], content["logs"]
         self._step = self._skip = self._step_of(content, where)
         self._history, self._epochs = content["history"], content["epochs"]

@@ -13,9 +13,7 @@ from tfstream.errors import InvalidArgumentError, StateError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from tfstream.stream import StreamDataset
-
-__all__ = ["Workers", "distribute"]
+__all__ = ["Workers", "require_world"]
 
 _TEXT = 1024  # bytes; the state of a stream is smaller
 
@@ -75,66 +73,7 @@ class Workers:
                     "dataset, version, arguments and checkpoints"
                 )
         if world[1] != 1:
-            _require(world, self.index, self.count)
-
-
-def distribute(
-    dataset: StreamDataset, strategy: tf.distribute.Strategy | None = None
-) -> tf.distribute.DistributedDataset:
-    """Has each worker of a strategy train from its own share of a stream, which `fit` takes.
-
-    Each worker decodes nothing but its share. (What `fit` makes of a whole stream by itself holds
-    the same batches, but every worker decodes all of them.)
-
-    Args:
-        dataset: A stream with `world=(index of this worker, number of workers)` and the
-            batch_size of a worker: that of all, divided by their number. It is divided further
-            among the worker's devices.
-        strategy: None: the current one's.
-
-    Returns:
-        What `strategy.distribute_datasets_from_function` gives.
-
-    Raises:
-        InvalidArgumentError: The stream is for another worker, or its batches cannot be divided.
-
-    Example: `model.fit(tfstream.distribute(data.stream(world=(rank, 2), ...), strategy))`
-    """
-    strategy = strategy or tf.distribute.get_strategy()
-    share = dataset._position.share
-
-    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        _require(share.world, context.input_pipeline_id, context.num_input_pipelines)
-        devices = context.num_replicas_in_sync // context.num_input_pipelines
-        if devices == 1:
-            return dataset
-        if share.batch_size is None or share.batch_size % devices:
-            raise InvalidArgumentError(
-                f"a worker's batches cannot be divided among its {devices} devices (batch_size "
-                f"{share.batch_size}): give a multiple of {devices}"
-            )
-        return _Divided(dataset, share.batch_size // devices)
-
-    return strategy.distribute_datasets_from_function(of_worker)
-
-
-class _Divided(tf.data.Dataset):
-    """A stream whose batches are divided among devices, though Keras counts them whole."""
-
-    def __init__(self, dataset: StreamDataset, per_device: int) -> None:
-        self._whole = dataset
-        self._inner = dataset.rebatch(per_device)
-        super().__init__(self._inner._variant_tensor)
-
-    def _inputs(self) -> list[tf.data.Dataset]:
-        return [self._inner]
-
-    @property
-    def element_spec(self) -> Any:
-        return self._inner.element_spec
-
-    def cardinality(self) -> tf.Tensor:
-        return self._whole.cardinality()
+            require_world(world, self.index, self.count)
 
 
 def _context(strategy: tf.distribute.Strategy) -> tf.distribute.InputContext:
@@ -149,7 +88,8 @@ def _context(strategy: tf.distribute.Strategy) -> tf.distribute.InputContext:
     return contexts[0]
 
 
-def _require(world: tuple[int, int], index: int, count: int) -> None:
+def require_world(world: tuple[int, int], index: int, count: int) -> None:
+    """Raises InvalidArgumentError unless a stream's world is that of this worker."""
     if tuple(world) != (index, count):
         raise InvalidArgumentError(
             f"this is worker {index} of {count}, and its stream has world={tuple(world)}: make it "
