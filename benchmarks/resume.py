@@ -20,6 +20,7 @@ directory beside it, is removed at the end.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import multiprocessing
@@ -34,6 +35,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -137,6 +139,12 @@ def train(
     (run / "weight").write_text(str(int(weight)))
 
 
+def _worker(*arguments: Any) -> None:
+    """The same, in a process of its own; where a peer was killed, it ends and says nothing."""
+    with contextlib.suppress(EOFError, ConnectionError):
+        train(*arguments)
+
+
 class Training:
     """A training on several processes, which are started and killed.
 
@@ -171,7 +179,7 @@ class Training:
         arguments += [([other],) for _, other in pairs]
         self._processes = [
             self._context.Process(
-                target=train, args=(self._packed, self._run, (rank, world), steps, *rest)
+                target=_worker, args=(self._packed, self._run, (rank, world), steps, *rest)
             )
             for rank, rest in enumerate(arguments)
         ]
@@ -185,7 +193,7 @@ class Training:
         if moment.random() < 0.8:  # else while they start, perhaps
             self._begun.poll(120)
         time.sleep(moment.uniform(0, 0.3))
-        ended = [process.exitcode for process in self._processes if process.exitcode is not None]
+        ended = [p.exitcode for p in self._processes if p.exitcode is not None]
         if ended:
             raise SystemExit(f"a worker ended by itself, with exit status {ended}")
         for process in moment.sample(self._processes, len(self._processes)):

@@ -25,7 +25,8 @@ class StreamPosition(tf.train.experimental.PythonState):
 
     A checkpoint that tracks it holds the stream's state as of when it is written. When it is
     restored, so is the stream: what is iterated next, the stream or what was made of it, begins
-    there, on any number of workers. Iterate (in a session: run the initializer) after restoring.
+    there, on any number of workers. So make it first, then restore, and then iterate (in a session,
+    run the initializer).
 
     Made in a TF1 graph, it is among what a `Saver` without a list of variables saves, under
     `name`; its ops work in the process that made them.
