@@ -131,6 +131,15 @@ def test_limit_is_a_part_of_the_order(data):
     assert len(ordered.limit(10_000)) == len(data)
 
 
+def test_counts_of_labels_are_an_order_and_groups(data):
+    counts = [dict(row["labels"]).get("cat", 0) for row in data.metadata.to_pylist()]
+    ordered = data.sort_by("-labels.cat").metadata["labels"].to_pylist()
+    assert [dict(labels).get("cat", 0) for labels in ordered] == sorted(counts, reverse=True)
+    assert {n: len(part) for n, part in data.group_by("labels.cat").items()} == dict(
+        sorted(collections.Counter(counts).items())
+    )
+
+
 def test_groups_hold_each_record_once(data):
     groups = data.group_by("camera")
     assert list(groups) == ["left", "right", "top"]
@@ -296,6 +305,10 @@ def test_a_query_makes_data_points_that_no_split_parts(data):
     assert points.splits == ("train", "test")
     assert sum(len(points.split(name)) for name in points.splits) == len(points)
     assert len(points) == len(data.data_points("scene"))
+    for name in points.splits:
+        made = points.split(name).metadata["key"].to_pylist()
+        shown = [r["key"] for r in points.metadata.to_pylist() if r["split"] == name]
+        assert sorted(made) == sorted(shown)
     assert len(data.slice("@datapoint_by:scene @limit:3")) == 3
 
 

@@ -306,17 +306,16 @@ class PackedDataset(Adapted):
         return Selection(rows) if held is None else held.holding(rows)
 
     def _column(self, field: str) -> str:
-        """The column that a field's name means.
+        """A field with one value a record, checked.
 
         Raises:
             InvalidArgumentError: There is no such field, or it has several values a record.
         """
-        column = self.fields.resolve(field)
-        if column.kind == "labels" or column.parameters:
+        if self.fields.resolve(field).kind == "labels":
             raise InvalidArgumentError(
                 f"a field with one value a record is needed here, such as label (got {field!r})"
             )
-        return column.name
+        return field
 
     @property
     def _draws(self) -> int:

@@ -135,14 +135,16 @@ class Records:
         table = self.stored.engine.table(flat, None)
         if self._selection is None:
             return table
-        if self._selection.parts is not None and self._selection.members == 1:
+        numbers = np.arange(len(self))
+        if self._selection.members > 1:
+            numbers, _ = np.nonzero(self._selection.elements >= 0)
+        if self._selection.parts is not None:
             names = np.full(len(self), None, object)
             for name, places in self._selection.parts.items():
                 names[places] = name
             place = table.column_names.index("split")
-            table = table.set_column(place, "split", pa.array(names, pa.string()))
+            table = table.set_column(place, "split", pa.array(names[numbers], pa.string()))
         if self._selection.members > 1:
-            numbers, _ = np.nonzero(self._selection.elements >= 0)
             table = table.append_column("data_point", pa.array(numbers))
         return table
 
