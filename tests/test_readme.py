@@ -45,6 +45,8 @@ def test_the_blocks_of_the_readme_run_one_after_the_other(tmp_path, monkeypatch)
     trees.make_voc_tree(tmp_path / "VOCdevkit" / "VOC2012")
     trees.make_voc_tree(tmp_path / "VOC2007", year=2007)
     trees.put(tmp_path / "days.csv", "key,day\nval/val_00001,3\n")
+    trees.make_coco_tree(tmp_path / "coco")
+    trees.put(tmp_path / "labels.csv", "path,label\ncoco/train2017/000000000000.jpg,dog\n")
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "readme"}
     for block in BLOCK.finditer(README):

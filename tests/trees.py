@@ -1,9 +1,10 @@
-"""Small image trees to pack, in the layouts of ILSVRC DET and PASCAL VOC."""
+"""Small image trees to pack, in the layouts of ILSVRC DET, PASCAL VOC and COCO."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -141,4 +142,24 @@ def make_voc_tree(
     for name, stems in lists.items():
         put(root / "ImageSets/Main" / f"{name}.txt", "".join(f"{stem}\n" for stem in stems))
     put(root / "ImageSets/Main/dog_train.txt", "".join(f"{s}  1\n" for s in lists.get("train", [])))
+    return root
+
+
+def make_coco_tree(root: Path, train: int = 3) -> Path:
+    """Makes annotations/instances_train2017.json and train2017, with a dog in each image."""
+    names = [f"{number:012d}.jpg" for number in range(train)]
+    for number, name in enumerate(names):
+        put(root / "train2017" / name, encoded(picture(number)))
+    told = {
+        "images": [
+            {"id": number, "file_name": name, "width": 48, "height": 36}
+            for number, name in enumerate(names)
+        ],
+        "annotations": [
+            {"id": number, "image_id": number, "category_id": 18, "bbox": [1, 2, 10, 20]}
+            for number in range(train)
+        ],
+        "categories": [{"id": 18, "name": "dog"}],
+    }
+    put(root / "annotations/instances_train2017.json", json.dumps(told))
     return root

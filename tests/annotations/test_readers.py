@@ -176,3 +176,12 @@ def test_a_file_name_that_is_not_utf_8_is_an_error(tmp_path):
     reader, (entry,), _ = listing(root)
     with pytest.raises(AnnotationError, match="not UTF-8"):
         reader.read(entry)
+
+
+def test_a_link_to_a_directory_that_it_lies_in_is_an_error(tmp_path):
+    root = trees.make_ilsvrc_tree(tmp_path, train=2, val=0)
+    (root / "Data/DET/train/again").symlink_to(root / "Data/DET")
+    with pytest.raises(
+        AnnotationError, match="train/again leads back to .*Data/DET, which it lies"
+    ):
+        listing(root)

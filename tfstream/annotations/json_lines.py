@@ -47,12 +47,12 @@ class JsonLines(AnnotationReader):
         return find_trees(source, lambda path: bool(_files(path)))
 
     def guarded(self, root: str) -> tuple[str, ...]:
-        """The directory of the files."""
-        return (os.path.dirname(root) or "." if os.path.isfile(root) else root,)
+        """None: of what is packed nothing is an image, and so nothing is met again."""
+        return ()
 
     def entries(self, root: str, listing: Listing) -> Iterator[Entry]:
         """Reads the files line by line."""
-        (directory,) = self.guarded(root)
+        directory = os.path.dirname(root) or "." if os.path.isfile(root) else root
         images = ImageFiles(directory)
         inner = subdirectories(directory)
         for path in _files(root):

@@ -42,8 +42,8 @@ class OpenImages(AnnotationReader):
         return find_trees(source, lambda path: bool(_files(path)))
 
     def guarded(self, root: str) -> tuple[str, ...]:
-        """The tree."""
-        return (root,)
+        """None: of what is packed nothing is an image, and so nothing is met again."""
+        return ()
 
     def entries(self, root: str, listing: Listing) -> Iterator[Entry]:
         """Reads the files once, and yields every image with its rows."""

@@ -43,8 +43,8 @@ class Csv(AnnotationReader):
         return find_trees(source, lambda path: bool(_files(path)))
 
     def guarded(self, root: str) -> tuple[str, ...]:
-        """The directory of the files."""
-        return (_directory(root),)
+        """None: of what is packed nothing is an image, and so nothing is met again."""
+        return ()
 
     def entries(self, root: str, listing: Listing) -> Iterator[Entry]:
         """Reads the files once, and yields every image with its rows."""

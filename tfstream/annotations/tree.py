@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tfstream.annotations import sidecars
-from tfstream.errors import StorageError
+from tfstream.errors import AnnotationError, StorageError
 
 __all__ = ["IMAGE_EXTENSIONS", "Pair", "find_trees", "list_directory", "pick_images", "walk_pairs"]
 
@@ -114,4 +114,18 @@ def walk_pairs(annotations: str, images: str, below: str = "") -> Iterator[Pair]
             + sidecars.select(image_directory, beside_pictures, names[-1:]),
         )
     for sub in sorted({*annotation_subs, *image_subs}):
+        for directory in (annotation_directory, image_directory):
+            _refuse_loop(os.path.join(directory, sub))
         yield from walk_pairs(annotations, images, prefix + sub)
+
+
+def _refuse_loop(path: str) -> None:
+    """A link to a directory that it lies in would make a tree without end."""
+    if os.path.islink(path):
+        target = os.path.realpath(path)
+        above = os.path.realpath(os.path.dirname(path))
+        if os.path.commonpath([target, above]) == target:
+            raise AnnotationError(
+                f"{path} leads back to {target}, which it lies in, by a link: a tree without end. "
+                "Remove the link."
+            )

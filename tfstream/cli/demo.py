@@ -104,6 +104,7 @@ def demo(
     ):
         _say(f"{name:20s} {value}")
     _say(f"\nLook around: tfstream info {output / 'packed'}")
+    _say("Your own images: tfstream pack --help lists the formats")
 
 
 def _say(line: str) -> None:

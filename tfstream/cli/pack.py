@@ -41,7 +41,7 @@ def pack(
         typer.Option(
             metavar="FILE",
             help="A label a line, in the order of their indices; also Kaggle's synset mapping. "
-            "Without it: the labels that occur, sorted.",
+            "Without it: the format's own order, else the labels that occur, sorted.",
         ),
     ] = None,
     background: Annotated[
@@ -70,8 +70,22 @@ def pack(
     command goes on where it stopped. To gs:// shards are uploaded while others are packed.
 
     \b
+    Formats:
+      ilsvrc-det      Annotations/DET and Data/DET
+      ilsvrc-cls-loc  Data/CLS-LOC, with XML files or LOC_*_solution.csv
+      voc             Annotations, JPEGImages and ImageSets/Main
+      coco            annotations/*.json, or a JSON file among the images
+      yolo            data.yaml, or images and labels
+      open-images     *-annotations-bbox.csv, *-imagelabels.csv
+      labelme         a JSON file beside each image
+      jsonl           a line an image: {"image": "a.jpg", "label": "dog"}
+      csv             path,label or path,xmin,ymin,xmax,ymax,label; also .tsv
+      imagefolder     a directory a class, below train and val or not
+
+    \b
     Example:
       tfstream pack ILSVRC packed
+      tfstream pack coco packed --message "COCO 2017"
       tfstream pack ILSVRC gs://my-bucket/ilsvrc
       tfstream pack VOCdevkit/VOC2012 packed --format voc --on-invalid clip --shard-size 64MB
     """  # noqa: D301 (\b keeps click from filling the example's lines)

@@ -52,7 +52,8 @@ def pack(
             nothing below it. Shards are uploaded while others are being written.
         format: "ilsvrc-det", "ilsvrc-cls-loc", "voc", "coco", "yolo", "open-images", "labelme",
             "jsonl", "csv" or "imagefolder"; "auto" takes the one that is there.
-        labels: The label map, or a file with a label a line; None: the labels that occur, sorted.
+        labels: The label map, or a file with a label a line; None: the classes that the format
+            lists, in its order, and the labels that occur besides, sorted.
         background: Whether one more class, the last, stands for images without an object. A
             `LabelMap` says that itself.
         metadata: A .csv, .tsv or .parquet file of metadata, a row a record, joined on its column
