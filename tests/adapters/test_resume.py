@@ -251,7 +251,7 @@ def test_killed_at_any_moment_it_goes_on_with_the_very_next_batch(expected, root
     program = pathlib.Path(__file__).parents[1] / "killed.py"
     package = pathlib.Path(tfstream.__file__).parents[1]
     done = subprocess.run(
-        [sys.executable, program, root, tmp_path / "run", "8"],
+        [sys.executable, program, root, tmp_path / "run", "4"],
         cwd="/",
         env={**os.environ, "PYTHONPATH": f"{package}:{program.parent}"},
         capture_output=True,
@@ -264,4 +264,4 @@ def test_killed_at_any_moment_it_goes_on_with_the_very_next_batch(expected, root
     for step, numbers in told["seen"]:  # those done again were done alike
         assert steps.setdefault(step, numbers) == numbers
     assert [steps[step] for step in sorted(steps)] == expected[2]
-    assert told["kills"] == 8
+    assert told["kills"] == 4

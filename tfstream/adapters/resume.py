@@ -138,7 +138,7 @@ class ResumeStream(tf.keras.callbacks.Callback):
         if self._iterations is None:
             self._epoch = epoch
             return
-        iterations = int(self.model.optimizer.iterations.value)
+        iterations = int(_value(self.model.optimizer.iterations))
         if (epoch, iterations) != (self._epoch, self._iterations):
             raise InvalidArgumentError(
                 f"training begins at epoch {epoch} after {iterations} steps, though epoch "
@@ -224,7 +224,7 @@ class ResumeStream(tf.keras.callbacks.Callback):
     def _save(self) -> None:
         before = time.monotonic()
         arrays = {
-            name: [np.asarray(tf.convert_to_tensor(variable.value)) for variable in some]
+            name: [_value(variable) for variable in some]
             for name, some in self._variables().items()
         }
         for place, callback in enumerate(self._keep):
@@ -268,7 +268,7 @@ class ResumeStream(tf.keras.callbacks.Callback):
             for name, variables in self._variables().items():
                 if name != "metrics":
                     _assign(variables, arrays[name], f"{where}: the {name}")
-        self._iterations = int(model.optimizer.iterations.value)
+        self._iterations = int(_value(model.optimizer.iterations))
         self._total, self._epoch, self._logs = content["total"], content["epoch"], content["logs"]
         self._step = self._skip = self._step_of(content, where)
         self._history, self._epochs = content["history"], content["epochs"]
@@ -305,9 +305,8 @@ class ResumeStream(tf.keras.callbacks.Callback):
         self._metrics = None
         if len(model.metrics_variables) != len(values):
             model._symbolic_build(data_batch=iterator.element_spec)
-        if self._workers.index:  # their sum over all workers is what was saved
-            values = [np.zeros_like(value) for value in values]
         with model.distribute_strategy.scope():
+            # Of a sum over all replicas, each gets its part.
             _assign(model.metrics_variables, values, "the checkpoint's metrics")
 
     def _show_history(self) -> None:
@@ -315,6 +314,10 @@ class ResumeStream(tf.keras.callbacks.Callback):
         shown = self.model.history
         shown.history.update(copy.deepcopy(self._history))
         shown.epoch[:] = self._epochs
+
+
+def _value(variable: Any) -> npt.NDArray[Any]:
+    return np.asarray(tf.convert_to_tensor(variable.value))
 
 
 def _assign(variables: Sequence[Any], values: Sequence[npt.NDArray[Any]], what: str) -> None:
