@@ -88,6 +88,7 @@ def test_a_damaged_manifest_is_status_1(tfstream, tmp_path: Path, verb: str) -> 
         (["versions"], {"tensorflow", "numpy", "pyarrow", "PIL", "tqdm", "duckdb"}),
         (["versions", "diff", "1"], {"tensorflow", "PIL", "tqdm"}),
         (["remove", "number = 1", "-m", ""], {"tensorflow"}),
+        (["simulate"], {"tensorflow", "duckdb", "matplotlib", "PIL", "tqdm"}),
         (["cat", "train/0"], {"tensorflow", "PIL", "tqdm"}),
         (["verify", "--processes", "1"], {"tensorflow", "PIL"}),
     ],

@@ -29,6 +29,7 @@ _VERBS = (
     "versions",
     "verify",
     "cache",
+    "simulate",
     "dispatcher",
     "worker",
     "demo",

@@ -1,0 +1,198 @@
+"""What `tfstream simulate` predicts beside what streams from a server with a link do.
+
+    python benchmarks/simulate.py PACKED [--only NAME ...] [--rounds 3] [--latency 50ms]
+        [--bandwidth 100MB/s]
+
+PACKED is a dataset made by `tfstream pack`; its training split is streamed, not decoded. The
+server is object_server.py. Of each case and epoch: bytes, requests, seconds to the first batch
+(from the moment that the stream is asked for it), seconds of the epoch, samples a second from the
+first batch on; predicted, measured (the median of the rounds), and the one over the other. What
+training takes is slept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import object_server
+import rounds
+
+import tfstream
+from tfstream.fetch.fetcher import fetcher
+from tfstream.order import Order
+from tfstream.simulate import sources
+from tfstream.simulate.plan import Plan
+from tfstream.simulate.simulation import Report, simulate
+from tfstream.simulate.units import parse_bandwidth, parse_duration
+from tfstream.sizes import parse_size
+
+_BUCKETS = itertools.count(1)
+_READ_AHEAD = parse_size("64MB")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A stream.
+
+    Attributes:
+        world: Workers; the first of them is measured.
+        batch: Its samples a step.
+        block_size: Of the order; None: as it is by default.
+        cached: Whether there is a page cache.
+        step: Seconds that training takes.
+        epochs: How many follow one another.
+    """
+
+    world: int = 1
+    batch: int = 64
+    block_size: int | None = None
+    cached: bool = False
+    step: float = 0.0
+    epochs: int = 1
+
+
+CASES = {
+    "blocks": Case(),
+    "blocks, world 4": Case(world=4, epochs=2),
+    "single records, world 4": Case(world=4, block_size=1),
+    "cached, world 2": Case(world=2, cached=True, epochs=3),
+    "a slow step": Case(world=2, step=0.06),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What an epoch was, predicted or not."""
+
+    bytes: float
+    requests: float
+    first: float
+    seconds: float
+
+    def rate(self, samples: int, batch: int) -> float:
+        """Samples a second, from the first batch on."""
+        return (samples - batch) / max(1e-9, self.seconds - self.first)
+
+
+def predicted(report: Report) -> list[Measured]:
+    """The first host's epochs."""
+    found = []
+    for epoch in report.epochs:
+        seconds = epoch.seconds or 0.0
+        found.append(
+            Measured(epoch.bytes.mean, epoch.requests.mean, epoch.first_batch_seconds, seconds)
+        )
+    return found
+
+
+def measure(uri: str, case: Case, plan: Plan, cache: str | None) -> list[Measured]:
+    """Streams."""
+    data = tfstream.open(uri, cache_dir=cache).split("train")
+    stream = data.stream(
+        batch_size=case.batch,
+        image=tfstream.RAW,
+        label=None,
+        elements="dict",
+        seed=plan.order.seed,
+        world=(0, case.world),
+        block_size=plan.order.block_size,
+        read_ahead=_READ_AHEAD,
+    )
+    found = []
+    before = stream.stats()
+    for _ in range(case.epochs):
+        begun, first = time.perf_counter(), 0.0
+        for _ in stream:
+            first = first or time.perf_counter() - begun
+            time.sleep(case.step)
+        seconds = time.perf_counter() - begun
+        fetcher()._writer.flush()
+        now = stream.stats()
+        fetched, requests = (now[name] - before[name] for name in ("bytes_fetched", "fetches"))
+        found.append(Measured(fetched, requests, first, seconds))
+        before = now
+    return found
+
+
+def show(case: Case, samples: int, here: Measured, there: Measured, epoch: int) -> None:
+    """A line an amount."""
+    pairs = {
+        "bytes": (here.bytes, there.bytes),
+        "requests": (here.requests, there.requests),
+        "first batch, s": (here.first, there.first),
+        "epoch, s": (here.seconds, there.seconds),
+        "samples/s": (here.rate(samples, case.batch), there.rate(samples, case.batch)),
+    }
+    for name, (mine, real) in pairs.items():
+        print(f"  epoch {epoch} {name:15} {mine:15,.3f} {real:15,.3f}  {mine / real:.3f}")
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("packed", type=Path)
+    parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--latency", default="50ms")
+    parser.add_argument("--bandwidth", default="100MB/s")
+    arguments = parser.parse_args()
+    latency = parse_duration(arguments.latency)
+    bandwidth = parse_bandwidth(arguments.bandwidth)
+    packed = arguments.packed.resolve()
+    local = tfstream.open(packed).split("train")
+    # What TensorFlow does when it is first used is not of interest.
+    next(iter(local.stream(image=tfstream.RAW, label=None, elements="dict")))
+    layout = sources.layout_of(local)
+    print(f"{rounds.machine()}; {arguments.latency}, {arguments.bandwidth}")
+    root = packed.parent
+    with object_server.serving(root):  # where nothing is waited for
+        once = Plan(Order(layout.records, block_size=64), batch_size=64, window=1)
+        uri = f"gs://simulated-{next(_BUCKETS)}/{packed.name}"
+        start = min(epoch.first for epoch in measure(uri, Case(world=64, epochs=3), once, None))
+    print(f"TensorFlow takes {start:.2f} s to begin an epoch")
+    with object_server.serving(root, latency=latency, bandwidth=bandwidth):
+        for name in arguments.only:
+            case = CASES[name]
+            block = case.block_size or sources.block_of(layout, 16)
+            plan = Plan(
+                Order(layout.records, seed=3, block_size=block),
+                world=case.world,
+                batch_size=case.batch,
+                window=sources.window_of(layout, _READ_AHEAD),
+                latency=latency,
+                bandwidth=bandwidth,
+                cached=case.cached,
+                step_seconds=case.step,
+                epochs=case.epochs,
+                start_seconds=start,
+            )
+            print(f"{name}: predicted, measured, ratio")
+            told = predicted(simulate(plan, layout, hosts=[0]))
+            runs = []
+            for _ in range(arguments.rounds):
+                uri = f"gs://simulated-{next(_BUCKETS)}/{packed.name}"
+                with tempfile.TemporaryDirectory() as cache:
+                    runs.append(measure(uri, case, plan, cache if case.cached else None))
+            samples = plan.share(0).samples
+            for epoch, here in enumerate(told):
+                several = [run[epoch] for run in runs]
+                there = Measured(
+                    *(
+                        statistics.median(getattr(each, field.name) for each in several)
+                        for field in dataclasses.fields(Measured)
+                    )
+                )
+                show(case, samples, here, there, epoch)
+
+
+if __name__ == "__main__":
+    main()
