@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tfstream.format.label_map import LabelMap
     from tfstream.images import RAW, ImageSpec
     from tfstream.iterators import ReinitializableIterator
+    from tfstream.mixing import mix
     from tfstream.opening import open_dataset as open
     from tfstream.packing import append, pack
     from tfstream.stream import StreamDataset
@@ -38,6 +39,7 @@ __all__ = [
     "directory",
     "errors",
     "keras",
+    "mix",
     "open",
     "pack",
     "relabel",
@@ -56,6 +58,7 @@ _HOMES = {
     "append": ("tfstream.packing", "append"),
     "bind_data_generator": ("tfstream.adapters.missinglink", "bind_data_generator"),
     "directory": ("tfstream.adapters.diffgram", "directory"),
+    "mix": ("tfstream.mixing", "mix"),
     "open": ("tfstream.opening", "open_dataset"),
     "pack": ("tfstream.packing", "pack"),
     "relabel": ("tfstream.versions", "relabel"),

@@ -136,6 +136,16 @@ class Order:
         if not 1 <= self.block_size <= 1 << 40:
             raise InvalidArgumentError(f"block_size must be in 1..2**40 (got {self.block_size})")
 
+    def told(self) -> dict[str, Any]:
+        """What a position depends on."""
+        return {
+            "records": self.records,
+            "seed": self.seed,
+            "shuffle": self.shuffle,
+            "lanes": self.lanes,
+            "block_size": self.block_size,
+        }
+
     def records_at(self, positions: Integers, epoch: int) -> Integers:
         """The numbers of the records at the given positions of an epoch.
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfstream.errors import InvalidArgumentError, StateError
+from tfstream.schedule import ENDLESS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from tfstream.order import Order, Share
+    from tfstream.order import Share
 
-__all__ = ["FORMAT", "Identity", "Position", "fingerprint"]
+__all__ = ["FORMAT", "Identities", "Identity", "Position", "fingerprint"]
 
 # Of a state's fields; a newer release may write one that this one cannot understand.
 FORMAT = 1
@@ -30,12 +31,16 @@ _WHAT = {
     "shuffle": "of another order",
     "lanes": "of other lanes",
     "block_size": "of another block_size",
+    "weights": "of other weights",
+    "stop": "of another end",
+    "epochs": "of other epochs",
 }
 _WAY_OUT = {
     "dataset": "open the dataset that it was taken from",
     "version": "open that version: tfstream.open(..., version={theirs})",
     "selection": "select the records in the same way, or begin anew without the state",
     "records": "select the records in the same way, or begin anew without the state",
+    "epochs": "make the streams with those epochs, in the order of their names",
 }
 
 
@@ -52,6 +57,17 @@ class Identity:
     dataset: str
     version: int
     selection: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Identities:
+    """What a position in a mix is only good for.
+
+    Attributes:
+        sources: What each stream of the mix tells of itself, by its name.
+    """
+
+    sources: Mapping[str, Mapping[str, Any]]
 
 
 def fingerprint(splits: Sequence[str], elements: npt.NDArray[np.int64] | None) -> str:
@@ -78,15 +94,15 @@ class Position:
 
     Attributes:
         identity: Of the records; called when a state is made or checked, as it may take a moment.
-        order: Of each epoch.
+        order: Of each epoch: an Order; of a mix, a Mixture.
         share: What this worker takes of it.
         epochs: In an iteration; None: without end.
         counted: Whether the pipeline counts what it delivers.
         begin: (epoch, position) of the first iteration.
     """
 
-    identity: Any
-    order: Order
+    identity: Callable[[], Identity | Identities]
+    order: Any
     share: Share
     epochs: int | None
     counted: bool
@@ -124,15 +140,19 @@ class Position:
         epoch, position = self._after(epoch, position, batches_consumed)
         return {
             "format": FORMAT,
-            **dataclasses.asdict(self.identity()),
-            "records": self.order.records,
-            "seed": self.order.seed,
-            "shuffle": self.order.shuffle,
-            "lanes": self.order.lanes,
-            "block_size": self.order.block_size,
+            **self.told(),
             "epoch": epoch,
             "position": position,
         }
+
+    def told(self) -> dict[str, Any]:
+        """What a position of this stream is only good for."""
+        return {**dataclasses.asdict(self.identity()), **self.order.told()}
+
+    @property
+    def endless(self) -> bool:
+        """Whether an epoch has no end."""
+        return self.order.records >= ENDLESS
 
     def _after(self, epoch: int, position: int, batches: int) -> tuple[int, int]:
         """Where the stream is some batches after a position."""
@@ -157,18 +177,23 @@ class Position:
                 f"the state has format {number}, and this tfstream knows up to {FORMAT}: it was "
                 "taken by a newer release. Upgrade tfstream"
             )
-        mine = self.state((0, 0, 0, 0), 0)
-        missing = [name for name in mine if name not in state]
-        if missing:
-            raise StateError(f"the state is damaged: it has no {missing[0]!r} (got {state!r:.300})")
-        differing = [name for name in _WHAT if state[name] != mine[name]]
-        if differing:
-            name = differing[0]
-            shown = ", ".join(f"{n}: state {state[n]!r}, stream {mine[n]!r}" for n in differing)
-            way = _WAY_OUT.get(name, f"make the stream with {name}={{theirs!r}}")
-            raise StateError(
-                f"the state is {_WHAT[name]} ({shown}): {way.format(theirs=state[name])}"
-            )
+        mine = self.told()
+        for name, told in (("dataset", "single stream"), ("sources", "mix")):
+            if name in state and name not in mine:
+                raise StateError(
+                    f"the state is that of a {told}, and this is none "
+                    f"({name}: {state[name]!r:.200}): give it to what it was taken from"
+                )
+        _compare(state, mine, ("epoch", "position"))
+        if "sources" in mine:
+            theirs = state["sources"]
+            if not isinstance(theirs, Mapping) or sorted(theirs) != sorted(mine["sources"]):
+                raise StateError(
+                    f"the state is of a mix of other sources (state {list(theirs)}, mix "
+                    f"{list(mine['sources'])}): mix streams of those names"
+                )
+            for name, told in mine["sources"].items():
+                _compare(theirs[name], told, source=name)
         epoch, position = state["epoch"], state["position"]
         if not all(
             isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in (epoch, position)
@@ -182,3 +207,30 @@ class Position:
         if self.share.steps_left(position) == 0:  # what is left fills no batch
             return epoch + 1, 0
         return epoch, position
+
+
+def _compare(
+    state: Mapping[str, Any],
+    mine: Mapping[str, Any],
+    besides: tuple[str, ...] = (),
+    source: str | None = None,
+) -> None:
+    """Refuses a state that does not tell of the same stream.
+
+    Args:
+        state: Of the stream, or of one of the sources of a mix.
+        mine: What it should tell.
+        besides: What else there must be.
+        source: The source's name.
+    """
+    missing = [name for name in (*mine, *besides) if name not in state]
+    if missing:
+        raise StateError(f"the state is damaged: it has no {missing[0]!r} (got {state!r:.300})")
+    differing = [name for name in mine if name in _WHAT and state[name] != mine[name]]
+    if not differing:
+        return
+    name, made = differing[0], "mix" if "weights" in mine else "stream"
+    shown = ", ".join(f"{n}: state {state[n]!r}, {made} {mine[n]!r}" for n in differing)
+    way = _WAY_OUT.get(name, f"make the {made} with {name}={{theirs!r}}")
+    of = "" if source is None else f" as to source {source!r}"
+    raise StateError(f"the state is {_WHAT[name]}{of} ({shown}): {way.format(theirs=state[name])}")

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
     from tfstream.format.table import RecordTable
 
-__all__ = ["Chunk", "DataPoints", "Source", "samples_of"]
+__all__ = ["Chunk", "DataPoints", "Reader", "Source", "chunk_records", "local_reader", "samples_of"]
+
+# From the numbers of some selected records, int64 [n], to their payloads, string [n], and whether
+# they are sound, bool [n].
+Reader = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 # What one call of the kernel reads: many records save calls and wake-ups; but each of the
 # interleaved readers has two chunks in memory.
@@ -40,12 +44,14 @@ class Chunk:
         uniforms: float32 [n, draws], each sample's own random numbers in [0, 1).
         present: bool [n]; False where the record stands in for one that is missing: a member of
             a data point, or a sample past the end of the epoch. None: nothing is ever missing.
+        source: int64 [n], which source of a mix each is of. None: there is but one.
     """
 
     records: tf.Tensor
     sound: tf.Tensor
     uniforms: tf.Tensor
     present: tf.Tensor | None = None
+    source: tf.Tensor | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,10 +125,7 @@ class Source:
             A function from an epoch and a position in it, where to begin (int64 scalar tensors),
             to a dataset of single records, each a row of what `parse` gave.
         """
-        files = tf.constant(self.table.files, tf.string)
-        shards = _tensor(self.table.shards)
-        offsets = _tensor(self.table.offsets)
-        lengths = _tensor(self.table.lengths)
+        records_of = local_reader(self.table, self.stream, skip_corrupt=self.skip_corrupt)
         readers = self.share.readers(self.order.lanes)
         points = self.points
         chunk = max(1, chunk_records(self.table, readers) // (points.members if points else 1))
@@ -138,14 +141,7 @@ class Source:
                 points=points,
                 draws=self.draws,
             )
-            records, sound = ops.read_records(
-                files,
-                tf.gather(shards, numbers),
-                tf.gather(offsets, numbers),
-                tf.gather(lengths, numbers),
-                stream=self.stream,
-                skip_corrupt=self.skip_corrupt,
-            )
+            records, sound = records_of(numbers)
             if points:
                 sound = points.whole(sound)
             return parse(Chunk(records, sound, uniforms, present))
@@ -172,6 +168,31 @@ class Source:
             )
 
         return epoch_of
+
+
+def local_reader(table: RecordTable, stream: int, *, skip_corrupt: bool) -> Reader:
+    """The function that reads records of local files, within a graph.
+
+    Args:
+        table: Where the selected records lie.
+        stream: The number under which they are counted.
+        skip_corrupt: Deliver a corrupt record as one that is not sound, instead of raising.
+    """
+    files = tf.constant(table.files, tf.string)
+    shards, offsets = _tensor(table.shards), _tensor(table.offsets)
+    lengths = _tensor(table.lengths)
+
+    def read(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return ops.read_records(
+            files,
+            tf.gather(shards, numbers),
+            tf.gather(offsets, numbers),
+            tf.gather(lengths, numbers),
+            stream=stream,
+            skip_corrupt=skip_corrupt,
+        )
+
+    return read
 
 
 def samples_of(

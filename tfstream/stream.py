@@ -18,25 +18,26 @@ from tfstream import service as service_lib
 from tfstream.errors import InvalidArgumentError
 from tfstream.fetch.ahead import WINDOWS_AHEAD
 from tfstream.format import example
+from tfstream.mixture import MixedRecords, MixedSource
+from tfstream.order import Order
 from tfstream.position import Position
 from tfstream.source import Chunk, DataPoints, Source
-from tfstream.windows import WindowSource
+from tfstream.windows import RemoteRecords, WindowSource
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from tfstream.fetch.source import Spec
     from tfstream.format.label_map import LabelMap
     from tfstream.format.table import RecordTable
     from tfstream.order import Share
 
-__all__ = ["Elements", "RemoteRecords", "StreamDataset", "build"]
+__all__ = ["Elements", "Recipe", "StreamDataset", "build"]
 
 # Of a service: enough for a worker of many cores. How many run at once, its threads decide.
 _SERVED_CALLS = 64
 
+INFINITE: int = tf.data.INFINITE_CARDINALITY
 LABELS = (None, "index", "one_hot", "multi_hot")
+# Of tuples, in their order.
+_PARTS = ("image", "label", "boxes", "weight", "source")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Elements:
         boxes: "ragged", or the number that each image's boxes are padded to; None: left out.
         form: "tuple": (image, label, boxes) without what is left out; "dict": by name.
         weight: Whether tuples end with a weight, 0 for padding.
+        sources: Names of the sources of a mix, where dicts say as `source`, and tuples at their
+            end, which one a sample is of.
     """
 
     image: images.ImageSpec | images.Raw | None
@@ -56,6 +59,7 @@ class Elements:
     boxes: Literal["ragged"] | int | None
     form: Literal["tuple", "dict"]
     weight: bool = False
+    sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not (self.image is None or isinstance(self.image, images.ImageSpec | images.Raw)):
@@ -95,23 +99,77 @@ class Elements:
         return self.spec.draws if self.spec else 0
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recipe:
+    """What a stream is made of.
+
+    Args:
+        records: Where the selected records lie.
+        labels: The dataset's label map.
+        elements: What an element holds.
+        position: The order of each epoch, what this worker takes of it, and where it begins.
+        points: How samples are data points of several records; None: a sample is a record.
+        formats: The image formats that occur in the selection.
+        rotated: Whether an image of the selection must be rotated for display.
+        largest: Height and width of the largest image, in pixels.
+        transform: Called in the graph on each sample, before batching.
+        on_corrupt: "raise", or "skip" the record.
+        log_every: Seconds between two log lines; None: none.
+        service: The address of a `tf.data` service whose workers make the elements; None: this
+            process makes them.
+    """
+
+    records: RecordTable | RemoteRecords | MixedRecords
+    labels: LabelMap
+    elements: Elements
+    position: Position
+    points: DataPoints | None
+    formats: frozenset[str]
+    rotated: bool
+    largest: tuple[int, int]
+    transform: Callable[..., Any] | None
+    on_corrupt: Literal["raise", "skip"]
+    log_every: float | None
+    service: str | None
+
+    def __post_init__(self) -> None:
+        epochs, share = self.position.epochs, self.position.share
+        if epochs is not None and epochs < 1:
+            raise InvalidArgumentError(
+                f"epochs must be positive, or None for no end (got {epochs})"
+            )
+        if self.on_corrupt not in ("raise", "skip"):
+            raise InvalidArgumentError(
+                f'on_corrupt must be "raise" or "skip" (got {self.on_corrupt!r})'
+            )
+        if share.steps == 0 and (epochs is None or share.records > 0):
+            raise InvalidArgumentError(
+                f"an epoch of {share.records} records has not one batch for worker "
+                f"{share.world[0]} of {share.world[1]} (batch_size {share.batch_size}, "
+                f"drop_remainder {share.drop_remainder}): ask for smaller batches or fewer workers"
+            )
+
+
 class StreamDataset(tf.data.Dataset):
-    """A `tf.data.Dataset` of samples or batches, made by `PackedDataset.stream`.
+    """A `tf.data.Dataset` of samples or batches, made by `PackedDataset.stream` and `tfstream.mix`.
 
     Each time it is iterated it gives the next epoch's order: the i-th iteration
     is epoch i (epochs i * epochs to (i + 1) * epochs - 1 where `epochs` is set).
     Its graph serializes, and can be built inside a TF1 graph.
 
     Attributes:
-        steps_per_epoch: Batches that one epoch has (samples, without batches).
-        block_size: Consecutive elements that stay together in the shuffle.
+        steps_per_epoch: Batches that one epoch has (samples, without batches); -1: it is a mix
+            that does not end.
+        block_size: Consecutive elements that stay together in the shuffle; None: it is a mix.
+        recipe: What it is made of.
     """
 
-    def __init__(self, inner: tf.data.Dataset, *, stream: int, position: Position) -> None:
+    def __init__(self, inner: tf.data.Dataset, *, stream: int, recipe: Recipe) -> None:
         self._inner = inner
         self._stream = stream
-        self._position = position
-        self.steps_per_epoch = position.share.steps
+        self._position = position = recipe.position
+        self.recipe = recipe
+        self.steps_per_epoch = INFINITE if position.endless else position.share.steps
         self.block_size = position.order.block_size
         super().__init__(inner._variant_tensor)
 
@@ -137,7 +195,9 @@ class StreamDataset(tf.data.Dataset):
         Returns:
             A dict that JSON can hold, below 1 KB: `format`, `dataset` (its commit), `version`,
             `selection` (a hash), `records`, `seed`, `shuffle`, `lanes`, `block_size`, `epoch` and
-            `position` (samples of that epoch, over all workers).
+            `position` (samples of that epoch, over all workers). Of a mix: `format`, `sources`
+            (what is said above of each, by its name), `weights`, `seed`, `stop`, `epochs` (of each
+            source), `epoch`, `position`.
 
         Raises:
             InvalidArgumentError: It cannot be known how many batches were delivered: there are
@@ -215,6 +275,8 @@ def _parser(
         row: dict[str, Any] = {"sound": chunk.sound} if skip_corrupt else {}
         if chunk.present is not None:
             row["present"] = chunk.present
+        if elements.sources:
+            row["source"] = chunk.source
         if example.KEY in features:
             row["key"] = parsed[example.KEY]
         if elements.image is not None:
@@ -283,13 +345,15 @@ def _finisher(
             if elements.boxes != "ragged":
                 boxes, box_labels = boxes_lib.pad(boxes, box_labels, count=elements.boxes)
             out["boxes"], out["box_labels"] = boxes, box_labels
+        if elements.sources:
+            out["source"] = tf.gather(tf.constant(elements.sources), row["source"])
         if "present" in row:
             _blank(out, row["present"], elements)
         if elements.form == "dict":
             return out
         if elements.weight:
             out["weight"] = tf.cast(row["present"], tf.float32)
-        values = tuple(out[n] for n in ("image", "label", "boxes", "weight") if n in out)
+        values = tuple(out[n] for n in _PARTS if n in out)
         return values if len(values) > 1 else values[0]
 
     return finish
@@ -297,7 +361,7 @@ def _finisher(
 
 def _blank(out: dict[str, Any], present: tf.Tensor, elements: Elements) -> None:
     """Empties the parts of what is not there: of a data point's member, or of padding."""
-    for name in ("key", "image", "label"):
+    for name in ("key", "image", "label", "source"):
         if name in out:
             value = out[name]
             nothing = tf.fill(tf.shape(value), "") if value.dtype == tf.string else 0 * value
@@ -308,89 +372,20 @@ def _blank(out: dict[str, Any], present: tf.Tensor, elements: Elements) -> None:
         out["present"] = present
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class RemoteRecords:
-    """The selected records of a dataset that is not on local disk, or is read elsewhere.
-
-    Attributes:
-        spec: The dataset.
-        rows: int64 [selected], which of its records; None: all.
-        window: Samples that are asked for at once.
-    """
-
-    spec: Spec
-    rows: npt.NDArray[np.int64] | None
-    window: int
-
-
-def build(
-    records: RecordTable | RemoteRecords,
-    labels: LabelMap,
-    *,
-    elements: Elements,
-    position: Position,
-    points: DataPoints | None,
-    formats: frozenset[str],
-    rotated: bool,
-    largest: tuple[int, int],
-    epochs: int | None,
-    transform: Callable[..., Any] | None,
-    on_corrupt: Literal["raise", "skip"],
-    log_every: float | None,
-    service: str | None,
-) -> StreamDataset:
-    """Puts a stream together.
-
-    Args:
-        records: Where the selected records lie.
-        labels: The dataset's label map.
-        elements: What an element holds.
-        position: The order of each epoch, what this worker takes of it, and where it begins.
-        points: How samples are data points of several records; None: a sample is a record.
-        formats: The image formats that occur in the selection.
-        rotated: Whether an image of the selection must be rotated for display.
-        largest: Height and width of the largest image, in pixels.
-        epochs: How many follow one another in an iteration; None: without end.
-        transform: Called in the graph on each sample, before batching.
-        on_corrupt: "raise", or "skip" the record.
-        log_every: Seconds between two log lines; None: none.
-        service: The address of a `tf.data` service whose workers make the elements; None: this
-            process makes them.
-    """
-    if epochs is not None and epochs < 1:
-        raise InvalidArgumentError(f"epochs must be positive, or None for no end (got {epochs})")
-    order, share = position.order, position.share
-    if on_corrupt not in ("raise", "skip"):
-        raise InvalidArgumentError(f'on_corrupt must be "raise" or "skip" (got {on_corrupt!r})')
-    if share.steps == 0 and (epochs is None or share.records > 0):
-        raise InvalidArgumentError(
-            f"an epoch of {share.records} records has not one batch for worker "
-            f"{share.world[0]} of {share.world[1]} (batch_size {share.batch_size}, "
-            f"drop_remainder {share.drop_remainder}): ask for smaller batches or fewer workers"
-        )
+def build(recipe: Recipe) -> StreamDataset:
+    """Puts a stream together."""
+    elements, points = recipe.elements, recipe.points
+    position, epochs = recipe.position, recipe.position.epochs
+    share, service, transform = position.share, recipe.service, recipe.transform
     if elements.spec:
-        pixels.check_formats(formats)  # here, where no autograph wraps the error
-    skip_corrupt = on_corrupt == "skip"
+        pixels.check_formats(recipe.formats)  # here, where no autograph wraps the error
+    skip_corrupt = recipe.on_corrupt == "skip"
     stream = secrets.randbits(62)
-    source: Source | WindowSource
-    waiting = WINDOWS_AHEAD if isinstance(records, RemoteRecords) and not service else 0
-    if isinstance(records, RemoteRecords):
-        source = WindowSource(
-            records.spec,
-            records.rows,
-            order,
-            share,
-            stream,
-            elements.draws,
-            skip_corrupt,
-            service_lib.served_window(share, records.window) if service else records.window,
-            ramp=not service,  # whose windows are whole batches
-            points=points,
-        )
-    else:
-        source = Source(records, order, share, stream, elements.draws, skip_corrupt, points)
-    parse = _parser(elements, labels, skip_corrupt=skip_corrupt)
-    finish = _finisher(elements, formats=formats, rotated=rotated, largest=largest)
+    source, waiting = _source(recipe, stream)
+    parse = _parser(elements, recipe.labels, skip_corrupt=skip_corrupt)
+    finish = _finisher(
+        elements, formats=recipe.formats, rotated=recipe.rotated, largest=recipe.largest
+    )
     # Work on single samples costs a call each: what needs none is done a chunk at a time.
     singly = bool(elements.spec or elements.boxes or skip_corrupt or points or share.pad_remainder)
     samples = source.epochs(parse if singly else lambda chunk: finish(parse(chunk)))
@@ -471,11 +466,31 @@ def build(
     ds = ds.with_options(options).prefetch(2)
     if share.batch_size is not None:  # of single samples, counting each would cost too much
         ds = _timed(ds, stream)
-    built = StreamDataset(ds, stream=stream, position=position)
-    if log_every is not None:
+    built = StreamDataset(ds, stream=stream, recipe=recipe)
+    if recipe.log_every is not None:
         alive = weakref.ref(built)
-        logline.start(lambda: (ds := alive()) and ds.stats(), log_every)
+        logline.start(lambda: (ds := alive()) and ds.stats(), recipe.log_every)
     return built
+
+
+def _source(recipe: Recipe, stream: int) -> tuple[Source | WindowSource | MixedSource, int]:
+    """Where the records of a stream come from, and how many calls may wait for them at once."""
+    records, position, points = recipe.records, recipe.position, recipe.points
+    share, draws = position.share, recipe.elements.draws
+    skip = recipe.on_corrupt == "skip"
+    if isinstance(records, MixedRecords):
+        mixed = MixedSource(records, share, stream, draws, skip)
+        return mixed, WINDOWS_AHEAD * records.remote
+    assert isinstance(position.order, Order)
+    if not isinstance(records, RemoteRecords):
+        return Source(records, position.order, share, stream, draws, skip, points), 0
+    if not recipe.service:
+        window = WindowSource(records, position.order, share, stream, draws, skip, True, points)
+        return window, WINDOWS_AHEAD
+    whole = dataclasses.replace(
+        records, window=service_lib.served_window(share, records.window)
+    )  # windows of whole batches
+    return WindowSource(whole, position.order, share, stream, draws, skip, False, points), 0
 
 
 def _timed(ds: tf.data.Dataset, stream: int) -> tf.data.Dataset:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from tfstream.opened import OpenedVersion
     from tfstream.selection import Selection
     from tfstream.stored import StoredRecords
-    from tfstream.stream import RemoteRecords, StreamDataset
+    from tfstream.stream import StreamDataset
+    from tfstream.windows import RemoteRecords
 
     Integers = npt.NDArray[np.int64]
 
@@ -64,7 +65,7 @@ def stream_of(  # noqa: D417 (the rest are described there)
         selection: The elements; None: all records of the splits.
         stored: Where its records are.
         what: The dataset and how its records were chosen, for messages.
-        others: What `tfstream.stream.build` takes as it is.
+        others: Of `tfstream.stream.Recipe`, as they are.
     """
     from tfstream import service as service_lib
     from tfstream import stream as stream_lib
@@ -98,12 +99,11 @@ def stream_of(  # noqa: D417 (the rest are described there)
         counted=batch_size is not None and service is None,
     )
     statistics = version.statistics(splits)
-    return stream_lib.build(
+    recipe = stream_lib.Recipe(
         records,
         version.labels,
         elements=stream_lib.Elements(image, label, boxes, elements, weight=pad_remainder),
         position=position.at(state),
-        epochs=epochs,
         points=points,
         formats=frozenset(name for part in statistics for name in part.formats),
         rotated=any(part.rotated for part in statistics),
@@ -114,6 +114,7 @@ def stream_of(  # noqa: D417 (the rest are described there)
         service=service,
         **others,
     )
+    return stream_lib.build(recipe)
 
 
 def position_of(
@@ -178,7 +179,7 @@ def _remote(
     spec: Spec, rows: Integers | None, mean_bytes: float, read_ahead: int | str
 ) -> RemoteRecords:
     """What a stream must know of records that are fetched, or read elsewhere."""
-    from tfstream.stream import RemoteRecords
+    from tfstream.windows import RemoteRecords
 
     ahead = parse_size(read_ahead, "read_ahead")
     limit = spec.cache_limit
