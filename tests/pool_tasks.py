@@ -43,3 +43,7 @@ def wait_for(task, report):
     path, number = task
     path.with_name(f"{path.name}{number}").write_text(str(os.getpid()))
     time.sleep(60)
+
+
+def echo(task, report):
+    return task

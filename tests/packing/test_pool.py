@@ -23,6 +23,14 @@ def test_results_come_in_the_order_of_the_tasks(processes):
     assert sum(count for _, count in told) == sum(range(20))
 
 
+@pytest.mark.parametrize("way", ["map", "as_done"])
+def test_tasks_and_results_may_be_larger_than_what_fits_between_processes(way):
+    tasks = [bytes([number]) * 3_000_000 for number in range(12)]
+    with Pool(2) as pool:
+        results = list(getattr(pool, way)(pool_tasks.echo, tasks, lambda *_: None))
+    assert sorted(results) == tasks
+
+
 def test_a_slow_task_holds_up_no_other_and_not_the_order():
     with Pool(2) as pool:
         results = list(pool.map(pool_tasks.slow_first, range(6), lambda *_: None))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import queue
 import select
 import signal
 import socket
@@ -206,11 +207,10 @@ def serve(descriptor: int) -> None:
     """A worker's life: takes tasks from a socket until it closes."""
     _end_with_parent(descriptor)
     connection = Connection(descriptor)
-    while True:
-        try:
-            function, task = connection.recv()
-        except EOFError:
-            return
+    waiting: queue.SimpleQueue[tuple[Callable[..., Any], Any] | None] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(connection, waiting), daemon=True).start()
+    while (given := waiting.get()) is not None:
+        function, task = given
         report = _Throttled(connection)
         try:
             message = ("result", function(task, report))
@@ -226,6 +226,18 @@ def serve(descriptor: int) -> None:
             )
         report.flush()
         connection.send(message)
+
+
+def _receive(connection: Connection, waiting: queue.SimpleQueue[Any]) -> None:
+    """Takes tasks as they come: a parent that waits to send one could not take a result.
+
+    Where both are larger than a socket holds, each would wait for the other forever.
+    """
+    try:
+        while True:
+            waiting.put(connection.recv())
+    except (EOFError, OSError):
+        waiting.put(None)
 
 
 def _end_with_parent(descriptor: int) -> None:
