@@ -275,8 +275,9 @@ def _lines(plan: Plan, layout: Layout, report: Report, *, queried: bool) -> list
     lines.append(_looked_at(plan, layout, report))
     if queried:
         indexes = text.size(float(layout.shards.indexes.sum()))
+        each = "host" if plan.cached else "worker"
         lines.append(
-            f"the query is answered before that, from {indexes} of indexes, for {'each host' if plan.cached else 'each worker'}"
+            f"the query is answered before that, from {indexes} of indexes, on each {each}"
         )
     return lines
 
