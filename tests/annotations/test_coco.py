@@ -234,3 +234,26 @@ def test_an_error_in_the_json_names_the_line(tmp_path):
     line = text[: text.index("x,\n")].count("\n") + 1
     with pytest.raises(errors.AnnotationError, match=f"train2017.json:{line}: the JSON does not"):
         quiet(root, tmp_path / "out")
+
+
+def test_corners_where_sizes_belong_are_warned_of(tmp_path):
+    boxes = [annotation(n, 0, box=(20 + n, 15 + n, 40 + n, 30 + n)) for n in range(6)]
+    root = make(tmp_path / "coco", document([image(0)], boxes))
+    with (
+        pytest.warns(
+            UserWarning, match=r"look like \(xmin.*and coco has \(x, y, width, height\): 6"
+        ),
+        pytest.raises(errors.AnnotationError, match="6 problems"),
+    ):
+        quiet(root, tmp_path / "out")
+
+
+def test_any_number_of_processes_makes_the_same_bytes(tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    monkeypatch.setenv("TFSTREAM_AUTHOR", "ann")
+    count = 300  # more than a task
+    told = document([image(n) for n in range(count)], [annotation(n, n) for n in range(count)])
+    root = make(tmp_path / "coco", told, count)
+    quiet(root, tmp_path / "one")
+    quiet(root, tmp_path / "two", processes=2)
+    assert packed.digests(tmp_path / "one") == packed.digests(tmp_path / "two")

@@ -1,14 +1,18 @@
 """What a program hands over: tables, and images of its own."""
 
+import io
 from pathlib import Path
 
+import numpy as np
 import packed
 import pyarrow as pa
 import pytest
 import trees
+from PIL import Image
 
 import tfstream
 from tfstream import errors
+from tfstream.annotations import masks
 from tfstream.packing.packer import pack
 from tfstream.v1.annotated_image_pb2 import AnnotatedImage
 
@@ -19,6 +23,32 @@ def quiet(source, dest, **options):
 
 def by_key(dest):
     return {each.key: each for each in packed.records(Path(dest))}
+
+
+@pytest.mark.parametrize("max_side", [None, 24])
+def test_masks_and_keypoints_turn_and_shrink_with_their_boxes(tmp_path, max_side):
+    inside = np.zeros((36, 48), np.uint8)
+    inside[2:8, 4:12] = 1
+    image = AnnotatedImage(
+        key="a", encoded=trees.encoded(trees.picture(1), orientation=6), width=48, height=36
+    )
+    item = image.objects.add(label="dog", mask=masks.encode(inside))
+    item.box.xmin, item.box.ymin, item.box.xmax, item.box.ymax = 4, 2, 12, 8
+    item.keypoints.add(x=4, y=2, visibility=2)
+    item.keypoints.add()
+    quiet([image], tmp_path / "out", max_side=max_side)
+    (found,) = packed.records(tmp_path / "out")
+    scale = 1 if max_side is None else 2
+    (item,) = found.objects
+    sides = (found.width, found.height) * 2
+    box = [item.box.xmin, item.box.ymin, item.box.xmax, item.box.ymax]
+    edges = [round(value * side, 3) for value, side in zip(box, sides, strict=True)]
+    assert edges == [28 / scale, 4 / scale, 34 / scale, 12 / scale]
+    mask = np.asarray(Image.open(io.BytesIO(item.mask)))
+    assert masks.box(mask) == tuple(edges)
+    seen, unseen = item.keypoints
+    assert round(seen.x * found.width, 3) == 34 / scale
+    assert (unseen.x, unseen.visibility) == (0, 0)
 
 
 def images(count=3):

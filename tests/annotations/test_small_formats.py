@@ -267,3 +267,7 @@ def test_trees_of_two_formats_list_the_candidates(tmp_path):
 def test_an_archive_is_told_to_be_unpacked(tmp_path):
     with pytest.raises(errors.DatasetNotFoundError, match=r"a\.tar\.gz is not a directory.*unpack"):
         locate(trees.put(tmp_path / "a.tar.gz", b"\x1f\x8b"))
+    with pytest.raises(
+        errors.DatasetNotFoundError, match=r"a\.json is not .* give the directory tha"
+    ):
+        locate(trees.put(tmp_path / "a.json", b"{}"))

@@ -50,6 +50,8 @@ _GIVEN: dict[str, AnnotationReader] = {each.name: each for each in (Messages(), 
 
 # Single files that may be given instead of a directory.
 _FILES = (".csv", ".tsv", ".jsonl", ".ndjson")
+# Files that speak of images in directories known by their place.
+_SAYING = (".json", ".xml", ".yaml", ".yml", ".txt")
 
 
 def reader(name: str) -> AnnotationReader:
@@ -95,9 +97,10 @@ def locate(source: Source, format: str = "auto") -> tuple[AnnotationReader, str]
     if not os.path.exists(path):
         raise DatasetNotFoundError(f"There is no {path}: give the directory of the image tree.")
     if not os.path.isdir(path) and not path.lower().endswith(_FILES):
-        raise DatasetNotFoundError(
-            f"{path} is not a directory: unpack the archive, and give the directory that it makes."
-        )
+        way = "unpack the archive, and give the directory that it makes"
+        if path.lower().endswith(_SAYING):
+            way = "give the directory that holds it and the images"
+        raise DatasetNotFoundError(f"{path} is not a directory: {way}.")
     found: list[tuple[AnnotationReader, str]] = []
     for specific in (True, False):
         some = [each for each in readers if each.specific == specific]
