@@ -192,8 +192,8 @@ class Schedule:
         if len(had) != 3 or self._due[2] != 2:
             return out
         # Two places for two of three sources. Whoever has the second place keeps it while the first
-        # source is left out, and only then may move to the first: within 1,000 samples, nobody
-        # then has both.
+        # source is left out: so nobody has the second place of a block and then the first of the
+        # next, both of which 1,000 samples could hold.
         first, second, third = out
         last = xp.maximum(had[0] - 1, 0)  # the block before in which the first source was
         keeps = xp.equal(self._left_out(last + 1) - self._left_out(last), 1)
