@@ -1,13 +1,16 @@
 """Trees: found, listed, paired."""
 
+import io
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import trees
+from PIL import Image
 
 import tfstream.annotations
-from tfstream.annotations import Listing
+from tfstream.annotations import Listing, masks
 from tfstream.errors import (
     AnnotationError,
     DatasetNotFoundError,
@@ -185,3 +188,33 @@ def test_a_link_to_a_directory_that_it_lies_in_is_an_error(tmp_path):
         AnnotationError, match="train/again leads back to .*Data/DET, which it lies"
     ):
         listing(root)
+
+
+def put_masks(root, numbers, mode="P"):
+    path = root / "SegmentationObject/2012_000001.png"
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(numbers).convert(mode).save(path)
+
+
+def test_voc_masks_belong_to_the_objects_in_their_order(tmp_path):
+    root = trees.make_voc_tree(tmp_path, train=3, val=0, test=0)
+    numbers = np.zeros((36, 48), np.uint8)
+    numbers[2:5, 3:9], numbers[5:9, 3:9], numbers[9] = 1, 2, 255
+    put_masks(root, numbers, "L")
+    reader, entries, _ = listing(root)
+    first, second = reader.read(entries[1]).objects
+    assert masks.box(np.asarray(Image.open(io.BytesIO(first.mask)))) == (3, 2, 9, 5)
+    assert masks.box(np.asarray(Image.open(io.BytesIO(second.mask)))) == (3, 5, 9, 9)
+    assert not any(item.mask for item in reader.read(entries[0]).objects)
+
+
+@pytest.mark.parametrize(
+    ("value", "mode", "words"),
+    [(3, "L", "has an object 3, and .*xml has 2"), (1, "RGB", "has pixels of mode RGB")],
+)
+def test_voc_masks_that_fit_no_objects_are_an_error(tmp_path, value, mode, words):
+    root = trees.make_voc_tree(tmp_path, train=3, val=0, test=0)
+    put_masks(root, np.full((36, 48), value, np.uint8), mode)
+    reader, entries, _ = listing(root)
+    with pytest.raises(AnnotationError, match=words):
+        reader.read(entries[1])

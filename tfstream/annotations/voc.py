@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Container, Iterator
 
-from tfstream.annotations import voc_xml
+import numpy as np
+
+from tfstream.annotations import masks, voc_xml
 from tfstream.annotations.reader import AnnotationReader, Entry, Listing, require_image
-from tfstream.annotations.tree import find_trees, walk_pairs
-from tfstream.errors import AnnotationError
+from tfstream.annotations.tree import find_trees, list_directory, walk_pairs
+from tfstream.errors import AnnotationError, StorageError
 from tfstream.storage.read import read_file
 from tfstream.v1 import annotated_image_pb2
 
 __all__ = ["Voc"]
 
 _SPLITS = ("train", "val", "test")
+_BORDER = 255  # between objects, in their masks
 _LISTS = (*_SPLITS, "trainval")
 
 
@@ -23,7 +27,8 @@ class Voc(AnnotationReader):
 
     The splits are the lists ImageSets/Main/{train,val,test}.txt; trainval.txt counts only where
     train.txt or val.txt is missing, and the lists of single classes never do. Without
-    ImageSets/Main everything is of split "train".
+    ImageSets/Main everything is of split "train". SegmentationObject/<stem>.png gives the objects
+    their masks: the pixels of the first have the value 1, and those of borders 255.
     """
 
     name = "voc"
@@ -48,10 +53,24 @@ class Voc(AnnotationReader):
     def read(self, entry: Entry) -> annotated_image_pb2.AnnotatedImage:
         """Reads one annotation."""
         require_image(entry)
-        return voc_xml.read(entry)
+        image = voc_xml.read(entry)
+        if entry.annotation:
+            _read_masks(os.fsdecode(entry.annotation), image)
+        return image
+
+    def _masks(self, root: str) -> dict[str, bytes]:
+        """Stem to the file of masks."""
+        directory = os.path.join(root, "SegmentationObject")
+        files = list_directory(directory)[0]
+        return {
+            os.path.splitext(name)[0]: os.fsencode(os.path.join(directory, name))
+            for name in files
+            if name.lower().endswith(".png")
+        }
 
     def _all(self, root: str, listing: Listing) -> Iterator[Entry]:
         annotations, images = self.guarded(root)
+        segmented = self._masks(root)
         for pair in walk_pairs(annotations, images):
             if pair.annotation_path is None:
                 listing.left_out["images without annotation"] += 1
@@ -63,11 +82,13 @@ class Voc(AnnotationReader):
                 image_path=pair.image_path or os.path.join(images, pair.stem + ".jpg"),
                 image_found=pair.image_path is not None,
                 sidecars=pair.sidecars,
+                annotation=segmented.get(pair.stem, b""),
             )
 
     def _listed(self, root: str, lists: str, listing: Listing) -> Iterator[Entry]:
         annotations, images = self.guarded(root)
         pairs = {pair.stem: pair for pair in walk_pairs(annotations, images)}
+        segmented = self._masks(root)
         listed = set()
         for split in _splits(lists):
             for stem in _stems(os.path.join(lists, f"{split}.txt"), pairs.keys()):
@@ -85,10 +106,45 @@ class Voc(AnnotationReader):
                     image_path=image or os.path.join(images, stem + ".jpg"),
                     image_found=image is not None,
                     sidecars=pair.sidecars if pair else (),
+                    annotation=segmented.get(stem, b""),
                 )
         unlisted = sum(1 for stem, p in pairs.items() if p.annotation_path and stem not in listed)
         if unlisted:
             listing.left_out["annotations in no image set"] += unlisted
+
+
+def _read_masks(path: str, image: annotated_image_pb2.AnnotatedImage) -> None:
+    """Gives the objects of an image their masks.
+
+    Raises:
+        AnnotationError: The file is no such picture, or has more objects than the image.
+        StorageError: It cannot be read.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(read_file(path))) as picture:
+            if picture.mode not in ("P", "L"):
+                raise AnnotationError(
+                    f"{path} has pixels of mode {picture.mode}: the number of an object each is "
+                    "expected, in one channel of 8 bits."
+                )
+            numbers = np.asarray(picture)
+    except AnnotationError:
+        raise
+    except StorageError:
+        raise
+    except (OSError, ValueError, SyntaxError) as error:
+        raise AnnotationError(f"{path} cannot be decoded: {error}.") from error
+    most = int(numbers[numbers != _BORDER].max(initial=0))
+    if most > len(image.objects):
+        raise AnnotationError(
+            f"{path} has an object {most}, and {image.annotation_path} has {len(image.objects)}."
+        )
+    for number, item in enumerate(image.objects, 1):
+        inside = numbers == number
+        if inside.any():
+            item.mask = masks.encode(inside)
 
 
 def _splits(lists: str) -> list[str]:
