@@ -7,6 +7,7 @@ import json
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -380,3 +381,12 @@ def test_the_state_of_one_worker_is_for_that_worker_alone(data):
     state = dataset(data).state_dict() | {"worker": 1, "workers": 2, "delivered": 3}
     with pytest.raises(StateError, match="worker 1, workers 2.*no worker"):
         dataset(data).load_state_dict(state)
+
+
+def test_the_benchmark_runs(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    benchmark = Path(__file__).resolve().parents[2] / "benchmarks/torch_loader.py"
+    command = [sys.executable, str(benchmark), str(root), "--images", "20", "--rounds", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "to_torch is 1.00 times as fast" in done.stdout
