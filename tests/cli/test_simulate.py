@@ -42,7 +42,7 @@ def test_json_holds_all_of_it(tfstream, packed: Path) -> None:
 def test_a_query_leaves_records_out(tfstream, packed: Path) -> None:
     done = tfstream("simulate", packed, "--query", "number < 20")
     assert done.out.startswith("20 records, ")
-    assert "the query is answered before, from" in done.out
+    assert "the query is answered before that, from" in done.out
 
 
 def test_what_is_only_thought_of_is_estimated_and_drawn(
