@@ -192,7 +192,9 @@ def render(
         out = (out - out.mean()) / max(float(out.std()), 1 / math.sqrt(out.size))
     else:
         # By rows: numpy is slow where the last axis has three elements.
-        scale, offset = (np.tile(np.float32(e), spec.size[1]) for e in spec.scale_and_offset)
+        scale, offset = (
+            np.tile(np.array(e, np.float32), spec.size[1]) for e in spec.scale_and_offset
+        )
         out = np.multiply(pixels.reshape(spec.size[0], -1), scale, dtype=np.float32)
         out = np.add(out, offset, out=out).reshape(pixels.shape)
     return out.astype(np.float16) if spec.dtype == "float16" else out
