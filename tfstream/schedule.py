@@ -84,7 +84,7 @@ class Schedule:
 
     >>> source, number = Schedule((2, 1)).places(np.arange(6))
     >>> source.tolist(), number.tolist()
-    ([0, 0, 1, 0, 0, 1], [0, 1, 0, 2, 3, 1])
+    ([1, 0, 0, 1, 0, 0], [0, 0, 1, 1, 2, 3])
     """
 
     weights: tuple[int, ...]
