@@ -39,6 +39,7 @@ def test_a_tree_is_packed_and_the_next_commands_are_told(tree, tmp_path):
     assert "packed 12 images (train 10, val 2)" in done.stdout
     assert "not packed: 1 images without annotation" in done.stdout
     assert f"tfstream info '{tmp_path / 'my out'}'" in done.stdout
+    assert f"Format ilsvrc-det: {tree} has Annotations/DET and Data/DET" in done.stderr
     assert "Packing: 12 of 12 images" in done.stderr
     assert "\r" not in done.stderr  # no bar where there is no terminal
     assert manifest.load(tmp_path / "my out").pack.shard_bytes == 9000
