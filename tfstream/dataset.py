@@ -478,15 +478,13 @@ class PackedDataset(Adapted):
                 bytes, or such as "64MB".
             log_every: Log a line about the stream every so many seconds; None: never.
             service: The address of a `tf.data` service, grpc://host:port, of `tfstream dispatcher`
-                and `tfstream worker`s, which make the samples. Each batch of an epoch is made
-                once, by any of them, and holds what it holds without the service; only the order
-                in which the batches come changes. (With "skip", batches after a corrupt record
-                hold other samples, none twice, and each worker may end with a smaller one.) A
-                dataset on local disk must lie under the same path on the workers. Where a worker
-                died, the stream waits until one listens on its port again; batches that were with
-                it are an error at the end of the epoch, except with "skip", where they are just
-                missing. What workers read is not in `stats()`.
-
+                and `tfstream worker`s, which make the samples: the same batches in the same order
+                as without the service. A dataset on local disk must lie under the same path on
+                the workers. A worker that dies costs no sample: what does not come for 5 s while
+                other batches do is asked for again; where no worker is left, the stream waits
+                for one. Up to 1 GiB of batches that came before their turn is kept in memory.
+                (With "skip", `transform` is also called on what stands in for a corrupt record.)
+                What workers read is not in `stats()`.
             state: Begin where `StreamDataset.state` was taken, of a stream over these very records
                 in this order: any number of workers can go on there, at the very next sample.
 

@@ -126,8 +126,7 @@ class Position:
         if batches_consumed is None:
             if not self.counted:
                 raise InvalidArgumentError(
-                    "single samples, and those of a tf.data service, are not counted on their way: "
-                    "give batches_consumed"
+                    "single samples are not counted on their way: give batches_consumed"
                 )
             if iterations > 1:
                 whole = self.epochs or 1

@@ -23,13 +23,16 @@ __all__ = ["dispatch", "work"]
 
 # What starts a dispatcher may start its workers at the same time.
 _PATIENCE_SECONDS = 30.0
+# What workers made for an epoch that nobody reads any more takes memory for so long.
+_UNUSED_JOBS_SECONDS = 10
 
 
-def dispatch(*, port: int, ready: Callable[[int], object]) -> None:
+def dispatch(*, port: int, work_dir: str | None, ready: Callable[[int], object]) -> None:
     """Runs a dispatcher until the process is told to end.
 
     Args:
         port: That it listens on; 0: any.
+        work_dir: Where it keeps what it knows, so that another one can go on; None: nowhere.
         ready: Is called with the port, once it listens.
 
     Raises:
@@ -40,9 +43,15 @@ def dispatch(*, port: int, ready: Callable[[int], object]) -> None:
     import tensorflow as tf
 
     lib = tf.data.experimental.service
-    server = _start(
-        lambda: lib.DispatchServer(lib.DispatcherConfig(port=port, protocol=PROTOCOL)), port
+    config = lib.DispatcherConfig(
+        port=port,
+        protocol=PROTOCOL,
+        work_dir=work_dir,
+        fault_tolerant_mode=work_dir is not None,
+        job_gc_check_interval_ms=_UNUSED_JOBS_SECONDS * 1000,
+        job_gc_timeout_ms=_UNUSED_JOBS_SECONDS * 1000,
     )
+    server = _start(lambda: lib.DispatchServer(config), port)
     ready(_port(server))
     told.wait()
     server.stop()

@@ -1,8 +1,8 @@
 """Streams made by the workers of a `tf.data` service.
 
 A worker makes windows of an epoch, each some whole batches, with the ops that a
-stream without the service runs. Which of them it makes, the dispatcher says.
-The processes of the service are in `servers.py`.
+stream without the service runs. Which of them it makes, the dispatcher says;
+`arrivals.py` puts them back into their order. The processes of the service are in `servers.py`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import socket
 import time
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tfstream import ops
+from tfstream import arrivals, ops
 from tfstream.errors import InvalidArgumentError, ServiceError
 
 if TYPE_CHECKING:
@@ -28,39 +28,50 @@ _PATIENCE_SECONDS = 5.0
 _PAUSE_SECONDS = 0.2
 # An epoch has so many windows or more, if it has the batches: work for that many workers.
 _LEAST_WINDOWS = 256
+# And no larger ones than this: those of other workers are kept by the client until it is there.
+_WINDOW_BYTES = 64 << 20
 
 
-def served_window(share: Share, window: int) -> int:
+def served_window(share: Share, window: int, sample_bytes: int) -> int:
     """Samples that a worker makes one after the other: whole batches.
 
+    Args:
+        share: What is made of an epoch.
+        window: Samples that are read at once.
+        sample_bytes: Of a sample as it is delivered; 0: unknown.
+
     >>> from tfstream.order import Share
-    >>> served_window(Share(1_000_000, batch_size=32), window=299)
+    >>> served_window(Share(1_000_000, batch_size=32), window=299, sample_bytes=0)
     288
-    >>> served_window(Share(8_500, batch_size=32), window=299)
+    >>> served_window(Share(1_000_000, batch_size=32), window=299, sample_bytes=602_112)
+    96
+    >>> served_window(Share(8_500, batch_size=32), window=299, sample_bytes=0)
     32
     """
-    batches = min(window // (share.batch_size or 1), share.steps // _LEAST_WINDOWS)
-    return max(1, batches) * (share.batch_size or 1)
+    size = share.batch_size or 1
+    most = _WINDOW_BYTES // max(1, sample_bytes * size)
+    return max(1, min(window // size, share.steps // _LEAST_WINDOWS, most)) * size
 
 
 def distribute(
     epoch_of: Callable[[tf.Tensor, tf.Tensor], tf.data.Dataset],
     *,
     service: str,
-    steps: Callable[[tf.Tensor], tf.Tensor] | None,
+    share: Share,
     options: tf.data.Options,
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.data.Dataset]:
     """Has the workers of a service make the epochs.
 
     Args:
-        epoch_of: An epoch and a position in it (int64 scalar tensors) to a dataset, whose source
-            is a range: each of the range's numbers is given to one worker.
+        epoch_of: An epoch and a position in it (int64 scalar tensors) to a dataset of (place,
+            batch), the places counted from the position, whose source is a range: each of the
+            range's numbers is given to one worker.
         service: Its address.
-        steps: Elements of an epoch from a position on; None: it may have fewer.
+        share: What is made of an epoch.
         options: How the workers run it.
 
     Returns:
-        The same, made elsewhere: its elements come in any order.
+        The same, made elsewhere: the batches, in their order.
     """
     import tensorflow as tf
 
@@ -70,20 +81,22 @@ def distribute(
     # epoch is made, a worker that joined late would make another one than the others.
     @tf.autograph.experimental.do_not_convert
     def served(epoch: tf.Tensor, position: tf.Tensor) -> tf.data.Dataset:
-        made = epoch_of(epoch, position).with_options(options)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that options are not known for certain in a graph
-            # Pixels do not get smaller by the compression that there is.
-            number = lib.register_dataset(service, made, compression=None)
-        ds = lib.from_dataset_id(
-            lib.ShardingPolicy.DYNAMIC, service, number, element_spec=made.element_spec
+        @tf.autograph.experimental.do_not_convert
+        def after(given: tf.Tensor, token: tf.Tensor) -> tuple[tf.data.Dataset, Any]:
+            batches = epoch_of(epoch, position + given * share.stride)
+            made = arrivals.sent(batches, token).with_options(options)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that options are not known for certain in a graph
+                # Pixels do not get smaller by the compression that there is.
+                number = lib.register_dataset(service, made, compression=None)
+            job = lib.from_dataset_id(
+                lib.ShardingPolicy.DYNAMIC, service, number, element_spec=made.element_spec
+            )
+            return job, batches.element_spec[1]
+
+        return arrivals.in_order(
+            after, share.steps_left(position), samples=share.batch_size or 1, whence=service
         )
-        if steps is None:
-            return ds
-        # The client hears of the end of a job a second late; but it can count. And what a worker
-        # took with it when it died, must not be missing without a word.
-        count = steps(position)
-        return ds.take(count).apply(tf.data.experimental.assert_cardinality(count))
 
     return served
 

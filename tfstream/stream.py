@@ -201,7 +201,7 @@ class StreamDataset(tf.data.Dataset):
 
         Raises:
             InvalidArgumentError: It cannot be known how many batches were delivered: there are
-                none, or a `tf.data` service's.
+                none.
         """
         begun = ops.progress(self._stream) or (*self._position.begin, 0, 0)
         return self._position.state(begun, batches_consumed)
@@ -241,9 +241,16 @@ class StreamDataset(tf.data.Dataset):
 
 
 def _parser(
-    elements: Elements, labels: LabelMap, *, skip_corrupt: bool
+    elements: Elements, labels: LabelMap, *, skip_corrupt: bool, blank: str | None
 ) -> Callable[[Chunk], dict[str, tf.Tensor]]:
-    """The function that turns a chunk of serialized Examples into rows of what a sample needs."""
+    """The function that turns a chunk of serialized Examples into rows of what a sample needs.
+
+    Args:
+        elements: What a sample holds.
+        labels: The dataset's label map.
+        skip_corrupt: Whether records may be empty.
+        blank: The format of the picture, a black dot, that such a record then has; None: none.
+    """
 
     def scalar(dtype: tf.DType) -> tf.io.FixedLenFeature:
         # A skipped record's payload is empty, and must parse as well.
@@ -272,6 +279,8 @@ def _parser(
 
     def parse(chunk: Chunk) -> dict[str, tf.Tensor]:
         parsed = tf.io.parse_example(chunk.records, features) if features else {}
+        if blank and elements.spec:
+            _put_blanks(parsed, chunk.sound, blank)
         row: dict[str, Any] = {"sound": chunk.sound} if skip_corrupt else {}
         if chunk.present is not None:
             row["present"] = chunk.present
@@ -306,6 +315,28 @@ def _parser(
         return row
 
     return parse
+
+
+def _put_blanks(parsed: dict[str, tf.Tensor], sound: tf.Tensor, form: str) -> None:
+    """Gives unsound records a picture that can be decoded: a black dot."""
+    dot = tf.zeros([1, 1, 3], tf.uint8)
+    dot = tf.io.encode_jpeg(dot) if form == "jpeg" else tf.io.encode_png(dot)
+    parsed[example.ENCODED] = tf.where(sound, parsed[example.ENCODED], dot)
+    for name in (example.HEIGHT, example.WIDTH, example.ORIENTATION):
+        parsed[name] = tf.where(sound, parsed[name], tf.constant(1, tf.int64))
+
+
+def _tag(number: tf.Tensor, row: Any, skip_corrupt: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    """What a worker of a service tells of a sample: its number, and whether it is sound."""
+    return number, row["sound"] if skip_corrupt else tf.constant(True)
+
+
+def _sample_bytes(elements: Elements) -> int:
+    """Of the picture that a sample has; 0 where that cannot be said."""
+    if elements.spec is None:
+        return 0
+    height, width = elements.spec.size
+    return height * width * 3 * tf.as_dtype(elements.spec.dtype).size
 
 
 def _finisher(
@@ -382,7 +413,11 @@ def build(recipe: Recipe) -> StreamDataset:
     skip_corrupt = recipe.on_corrupt == "skip"
     stream = secrets.randbits(62)
     source, waiting = _source(recipe, stream)
-    parse = _parser(elements, recipe.labels, skip_corrupt=skip_corrupt)
+    # A worker sends what it makes of a corrupt record as well: only so can they all be counted.
+    blank = None
+    if service and skip_corrupt:
+        blank = "jpeg" if "jpeg" in recipe.formats else "png"
+    parse = _parser(elements, recipe.labels, skip_corrupt=skip_corrupt, blank=blank)
     finish = _finisher(
         elements, formats=recipe.formats, rotated=recipe.rotated, largest=recipe.largest
     )
@@ -399,26 +434,60 @@ def build(recipe: Recipe) -> StreamDataset:
     @tf.autograph.experimental.do_not_convert
     def epoch_of(epoch: tf.Tensor, position: tf.Tensor) -> tf.data.Dataset:
         ds = samples(epoch, position)
-        if skip_corrupt:
+        if service:
+            ds = ds.map(lambda number, row: (_tag(number, row, skip_corrupt), row))
+        elif skip_corrupt:
             ds = ds.filter(lambda row: row["sound"])
         if singly:
-            ds = ds.map(finish, num_parallel_calls=calls, deterministic=True)
+            ds = ds.map(each(finish), num_parallel_calls=calls, deterministic=True)
         if points:
             ds = together(ds, points.members, drop_remainder=True)
+            if service:
+                ds = ds.map(lambda tag, sample: ((tag[0][0], tag[1][0]), sample))
         if transform is not None:
-            ds = ds.map(transform, num_parallel_calls=calls, deterministic=True)
-        if share.batch_size is None:
-            return ds
-        return together(ds, share.batch_size, drop_remainder=share.drop_remainder)
+            ds = ds.map(each(transform), num_parallel_calls=calls, deterministic=True)
+        if share.batch_size is not None:
+            ds = together(ds, share.batch_size, drop_remainder=share.drop_remainder)
+        return ds.map(placed) if service else ds
+
+    def each(function: Callable[..., Any]) -> Callable[..., Any]:
+        """What a function does with a sample, where that has a tag."""
+        if not service:
+            return function
+
+        @tf.autograph.experimental.do_not_convert
+        def on_sample(tag: Any, sample: Any) -> tuple[Any, Any]:
+            return tag, function(*sample if isinstance(sample, tuple) else (sample,))
+
+        return on_sample
+
+    @tf.autograph.experimental.do_not_convert
+    def placed(tag: Any, batch: Any) -> tuple[tf.Tensor, Any]:
+        number, sound = tag
+        if share.batch_size is not None:
+            number = number[0] // share.batch_size
+        return number, (sound, batch) if skip_corrupt else batch
+
+    @tf.autograph.experimental.do_not_convert
+    def without_unsound(epoch: tf.Tensor, position: tf.Tensor) -> tf.data.Dataset:
+        """What was made of corrupt records is left out here, where batches are cut anew."""
+        ds = make(epoch, position)
+        if share.batch_size is not None:
+            ds = ds.unbatch()
+        ds = ds.filter(lambda sound, sample: sound).map(lambda sound, sample: sample)
+        if share.batch_size is not None:
+            ds = together(ds, share.batch_size, drop_remainder=share.drop_remainder)
+        return ds
 
     make = epoch_of
     if service:
         make = service_lib.distribute(
             epoch_of,
             service=service,
-            steps=None if skip_corrupt else share.steps_left,
+            share=share,
             options=_served(),
         )
+    epoch_in_order = without_unsound if service and skip_corrupt else make
 
     @tf.autograph.experimental.do_not_convert
     def begin(_: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -451,7 +520,7 @@ def build(recipe: Recipe) -> StreamDataset:
     @tf.autograph.experimental.do_not_convert
     def samples_or_end(epoch: tf.Tensor, place: tf.Tensor, past: tf.Tensor) -> tf.data.Dataset:
         ended = ops.end_iteration(past, stream=stream)
-        return make(epoch, tf.where(ended, tf.constant(share.records, tf.int64), place))
+        return epoch_in_order(epoch, tf.where(ended, tf.constant(share.records, tf.int64), place))
 
     ds = tf.data.Dataset.from_tensors(0).map(begin)
     ds = ds.flat_map(epochs_of).flat_map(samples_or_end)
@@ -485,12 +554,13 @@ def _source(recipe: Recipe, stream: int) -> tuple[Source | WindowSource | MixedS
     if not isinstance(records, RemoteRecords):
         return Source(records, position.order, share, stream, draws, skip, points), 0
     if not recipe.service:
-        window = WindowSource(records, position.order, share, stream, draws, skip, True, points)
+        window = WindowSource(records, position.order, share, stream, draws, skip, False, points)
         return window, WINDOWS_AHEAD
+    size = _sample_bytes(recipe.elements) * (points.members if points else 1)
     whole = dataclasses.replace(
-        records, window=service_lib.served_window(share, records.window)
+        records, window=service_lib.served_window(share, records.window, size)
     )  # windows of whole batches
-    return WindowSource(whole, position.order, share, stream, draws, skip, False, points), 0
+    return WindowSource(whole, position.order, share, stream, draws, skip, True, points), 0
 
 
 def _timed(ds: tf.data.Dataset, stream: int) -> tf.data.Dataset:

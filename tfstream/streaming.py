@@ -96,7 +96,7 @@ def stream_of(  # noqa: D417 (the rest are described there)
         drop_remainder=drop_remainder,
         pad_remainder=pad_remainder,
         epochs=epochs,
-        counted=batch_size is not None and service is None,
+        counted=batch_size is not None,
     )
     statistics = version.statistics(splits)
     recipe = stream_lib.Recipe(

@@ -55,7 +55,8 @@ class WindowSource:
         stream: The number under which the stream is counted.
         draws: Random numbers a sample.
         skip_corrupt: Deliver `sound=False` in place of a corrupt record instead of raising.
-        ramp: Begin an epoch with smaller windows, which are there sooner.
+        numbered: Tell each record's sample's number, and have windows of one size. Without it,
+            an epoch begins with smaller windows, which are there sooner.
         points: How samples are data points of several records; None: a sample is a record.
     """
 
@@ -65,13 +66,16 @@ class WindowSource:
     stream: int
     draws: int
     skip_corrupt: bool
-    ramp: bool
+    numbered: bool
     points: DataPoints | None = None
 
     def epochs(
         self, parse: Callable[[Chunk], Any]
     ) -> Callable[[tf.Tensor, tf.Tensor], tf.data.Dataset]:
-        """Prepares the graph of an epoch; see `Source.epochs`."""
+        """Prepares the graph of an epoch; see `Source.epochs`.
+
+        Where numbered, rows are (number, row): int64 scalars, counted from the position on.
+        """
         records_of = remote_reader(self.records, self.stream, skip_corrupt=self.skip_corrupt)
         points = self.points
 
@@ -90,9 +94,12 @@ class WindowSource:
                 records, sound = records_of(numbers)
                 if points:
                     sound = points.whole(sound)
-                return parse(Chunk(records, sound, uniforms, present))
+                rows = parse(Chunk(records, sound, uniforms, present))
+                if not self.numbered:
+                    return rows
+                return tf.repeat(tf.range(first, end), points.members if points else 1), rows
 
-            return windows_of(left, self.records.window, read, ramp=self.ramp)
+            return windows_of(left, self.records.window, read, ramp=not self.numbered)
 
         return epoch_of
 

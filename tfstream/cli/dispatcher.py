@@ -15,6 +15,14 @@ def dispatcher(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Listen on this port; 0: on any.")
     ] = 5050,
+    work_dir: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|gs://...",
+            help="Keep there what it knows: a dispatcher that is started again on the same port "
+            "goes on from it, and so do the streams.",
+        ),
+    ] = None,
 ) -> None:
     """Run the dispatcher of a tf.data service, until it is told to end.
 
@@ -31,4 +39,4 @@ def dispatcher(
     def ready(port: int) -> None:
         print(f"dispatcher at grpc://{socket.gethostname()}:{port}", flush=True)
 
-    servers.dispatch(port=port, ready=ready)
+    servers.dispatch(port=port, work_dir=work_dir, ready=ready)
