@@ -174,6 +174,19 @@ def test_a_transform_is_applied_to_each_sample(train):
     assert (next(iter(ds))[1] >= 100).numpy().all()
 
 
+def test_a_transform_may_branch_on_tensors_in_plain_python(train):
+    def darken(sample):
+        if sample["label"] > 0:
+            sample["label"] = -sample["label"]
+        return sample
+
+    def labels(**arguments):
+        ds = train.stream(image=None, elements="dict", batch_size=None, **arguments)
+        return [sample["label"] for sample in ds.as_numpy_iterator()]
+
+    assert labels(transform=darken) == [-label for label in labels()]
+
+
 def test_what_is_left_out_of_a_tuple_is_not_there(train):
     alone = train.stream(batch_size=4, image=SIZE, label=None)
     assert isinstance(alone.element_spec, tf.TensorSpec)

@@ -408,6 +408,9 @@ def build(recipe: Recipe) -> StreamDataset:
     elements, points = recipe.elements, recipe.points
     position, epochs = recipe.position, recipe.position.epochs
     share, service, transform = position.share, recipe.service, recipe.transform
+    if transform is not None:  # the user's own code may have `if` and `for` on tensors
+        autograph = tf.__internal__.autograph
+        transform = autograph.tf_convert(transform, autograph.control_status_ctx())
     if elements.spec:
         pixels.check_formats(recipe.formats)  # here, where no autograph wraps the error
     skip_corrupt = recipe.on_corrupt == "skip"
