@@ -216,7 +216,8 @@ def _given_by_one(
         is_element = place >= 0
         fits = is_element & (place >= due) & (place - due < slots)
         slot = tf.maximum(place, 0) % slots
-        kept = tf.cond(fits, lambda: put(kept, slot, parcel), lambda: kept)
+        # What does not fit goes into a slot of its own, where nobody looks for it.
+        kept = put(kept, tf.where(fits, slot, slots), parcel)
         there |= tf.equal(tf.range(slots, dtype=tf.int64), slot) & fits
         dropped = tf.where(is_element & (place - due >= slots), tf.minimum(dropped, place), dropped)
         turn = tf.cast(tf.roll(there, -(due % slots), 0), tf.int64)
@@ -287,7 +288,7 @@ def _given_by_one(
         return tf.data.Dataset.range(due, due + run).map(unwrap)
 
     kept = tf.raw_ops.TensorListReserve(
-        element_shape=tf.constant([], tf.int32), num_elements=slots, element_dtype=tf.variant
+        element_shape=tf.constant([], tf.int32), num_elements=slots + 1, element_dtype=tf.variant
     )
     never = tf.constant(tf.int64.max, tf.int64)
     state = (
