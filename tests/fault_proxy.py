@@ -158,6 +158,16 @@ class FaultProxy:
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
 
+    def settle(self, timeout: float = 30.0) -> None:
+        """Waits until what clients that are gone had asked for is done, and no client is left."""
+        until = time.monotonic() + timeout
+        quiet = 0
+        while quiet < 5:
+            if time.monotonic() > until:
+                raise TimeoutError(f"{len(self._open)} connections are still open")
+            quiet = 0 if self._open else quiet + 1
+            time.sleep(0.01)
+
     def script(
         self,
         fault: str,
