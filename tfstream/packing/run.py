@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,20 @@ from tfstream.errors import (
     StorageError,
 )
 from tfstream.format import manifest
-from tfstream.packing import metadata, steps
+from tfstream.packing import metadata
 from tfstream.packing.base import Base
 from tfstream.packing.columns import Columns
 from tfstream.packing.delivery import find_delivered, remove_leftovers
 from tfstream.packing.destination import Destination, exists_already
+from tfstream.packing.executor import Executor, Undertaking
 from tfstream.packing.job import Job, PackResult, to_json
 from tfstream.packing.journal import ShardResult
-from tfstream.packing.pool import Pool
+from tfstream.packing.local import local
 from tfstream.packing.progress import Progress
 from tfstream.packing.rejects import RejectsFile
 from tfstream.packing.space import require_space, space_errors
-from tfstream.packing.survey import Scanned, scan_tree
+from tfstream.packing.steps import Plan, Planned
+from tfstream.packing.survey import Survey
 from tfstream.packing.version import make_manifest
 from tfstream.packing.workspace import Workspace
 from tfstream.v1 import manifest_pb2
@@ -36,8 +39,14 @@ from tfstream.v1 import manifest_pb2
 __all__ = ["run"]
 
 
-def run(job: Job) -> PackResult:
+def run(
+    job: Job, executor: Callable[[Undertaking], AbstractContextManager[Executor]] = local
+) -> PackResult:
     """Does a job, or what is left of it where it was interrupted.
+
+    Args:
+        job: What to do.
+        executor: Makes the one that does it.
 
     Raises:
         DatasetExistsError: Another writer is at work there, or was first; or there is a dataset,
@@ -54,9 +63,12 @@ def run(job: Job) -> PackResult:
         with (
             RejectsFile(work.rejects, target, always=job.rejects is not None) as rejects,
             Progress(show=job.progress) as show,
-            Pool(job.processes, keep_open=[work.lock]) as pool,
         ):
-            return _run(job, work, rejects, pool, show, begun)
+            show.note(f"Format {job.reader.name}: {job.root} has {job.reader.layout}")
+            base = Base.newest(destination.directory) if destination.growing else None
+            what = Undertaking(job, base, work, rejects, show)
+            with executor(what) as does:
+                return _run(what, does, begun)
 
 
 def _refuse_inside(destination: Destination, reader: AnnotationReader, root: str) -> None:
@@ -70,21 +82,13 @@ def _refuse_inside(destination: Destination, reader: AnnotationReader, root: str
             )
 
 
-def _run(
-    job: Job, work: Workspace, rejects: RejectsFile, pool: Pool, show: Progress, begun: float
-) -> PackResult:
-    """All steps of a job, in a workspace that is ours."""
+def _run(what: Undertaking, executor: Executor, begun: float) -> PackResult:
+    """All steps of a job."""
+    job, work, rejects = what.job, what.work, what.rejects
     destination, options = job.destination, job.options
-    show.note(f"Format {job.reader.name}: {job.root} has {job.reader.layout}")
-    base = Base.newest(destination.directory) if destination.growing else None
     with space_errors(work):
-        scanned = _scan(job, base, work, rejects, pool, show)
-        taken = {}
-        if base is not None and len(scanned.table):
-            taken = base.find(
-                scanned.table.hashes, seed=options.seed, drafts=work.path, pool=pool, show=show
-            )
-        plan = steps.plan_shards(scanned, options, work, rejects, taken=taken)
+        scanned = executor.scan(_survey(what))
+        plan = executor.plan(scanned)
     if rejects.count and options.on_invalid == "error":
         raise rejects.publish_as_error()
     if plan.records == 0:
@@ -93,18 +97,10 @@ def _run(
         )
     delivered = find_delivered(work, scanned.commit)
     left = [task.bytes for task in plan.tasks if task.stem not in delivered.known]
-    require_space(work, destination.space_needed(left, job.processes))
+    require_space(work, executor.space_needed(left))
     with space_errors(work):
-        shards = steps.write_shards(
-            plan,
-            scanned.commit,
-            delivered,
-            workspace=work,
-            rejects=rejects,
-            pool=pool,
-            show=show,
-        )
-        made = make_manifest(job, base, scanned, plan, shards)
+        shards = executor.write(scanned.commit, delivered)
+        made = make_manifest(job, what.base, scanned, plan, shards)
         result = PackResult(
             dest=destination.name,
             version=made.version,
@@ -128,34 +124,25 @@ def _run(
     return result
 
 
-def _scan(
-    job: Job,
-    base: Base | None,
-    work: Workspace,
-    rejects: RejectsFile,
-    pool: Pool,
-    show: Progress,
-) -> Scanned:
-    """What there is to pack, with the metadata that belong to it."""
-    columns = Columns(base.columns if base else {})
+def _survey(what: Undertaking) -> Survey:
+    """Of what there is to pack, with the metadata that belong to it."""
+    columns = Columns(what.base.columns if what.base else {})
     joined = None
-    if job.metadata is not None:
-        show.begin("Sorting metadata")
-        joined = metadata.prepare(job.metadata, work.path, columns, show.update)
-        show.end()
-    return scan_tree(
-        job,
-        base,
+    if what.job.metadata is not None:
+        what.show.begin("Sorting metadata")
+        joined = metadata.prepare(what.job.metadata, what.work.path, columns, what.show.update)
+        what.show.end()
+    return Survey(
+        what.job,
+        what.base,
         columns=columns,
         metadata=joined,
-        workspace=work,
-        rejects=rejects,
-        pool=pool,
-        show=show,
+        scratch=what.work.listing(),
+        rejects=what.rejects,
     )
 
 
-def _records(plan: steps.Plan, shards: Sequence[ShardResult]) -> dict[str, int]:
+def _records(plan: Plan[Planned], shards: Sequence[ShardResult]) -> dict[str, int]:
     """How many records were packed, by split."""
     written = iter(shards)
     counts = {

@@ -29,9 +29,10 @@ from tfstream.packing.spool import Batch, pack_entry
 from tfstream.packing.validate import check
 from tfstream.v1 import annotated_image_pb2
 
-__all__ = ["CHUNK", "ScanResult", "ScanTask", "scan"]
+__all__ = ["CHUNK", "DIGEST_BYTES", "ScanResult", "ScanTask", "scan"]
 
 CHUNK = 128  # annotations a task: some 20 ms of work
+DIGEST_BYTES = 8  # of a record
 
 Values = Mapping[str, sidecars.Value]
 
@@ -59,7 +60,7 @@ class ScanResult:
 
     Attributes:
         batch: The records that can be packed.
-        digest: Of what will be packed, [n] of 8 bytes.
+        digest: Of what will be packed, [n] of `DIGEST_BYTES`.
         labels: That occur.
         kinds: Of the metadata that occur: by name, the types.
         first: By name, the key of the first record that has such metadata.
@@ -198,7 +199,7 @@ def _digest(image: annotated_image_pb2.AnnotatedImage, facts: ImageFacts) -> byt
     """Of all that decides a record's bytes, but for the image's own: not of where the files are."""
     paths = image.image_path, image.annotation_path
     image.image_path, image.annotation_path = os.path.basename(paths[0]), ""
-    state = hashlib.blake2b(image.SerializeToString(deterministic=True), digest_size=8)
+    state = hashlib.blake2b(image.SerializeToString(deterministic=True), digest_size=DIGEST_BYTES)
     image.image_path, image.annotation_path = paths
     state.update(facts.bytes.to_bytes(8, "little"))
     return state.digest()

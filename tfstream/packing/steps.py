@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +21,35 @@ from tfstream.packing.spool import Spool, Table
 from tfstream.packing.survey import Scanned
 from tfstream.packing.workspace import Workspace
 from tfstream.packing.write import ShardTask, write_shard
+from tfstream.v1 import annotated_image_pb2
 
-__all__ = ["Plan", "plan_shards", "write_shards"]
+__all__ = ["Plan", "Planned", "plan_shards", "planned_bytes", "repeated", "write_shards"]
 
 _INDEX_BYTES_A_RECORD = 100
 # A shard, its index and its journal fill their last block each by half, and a little more.
 _BYTES_A_SHARD = 3 * 4096
 
 
+class Planned(Protocol):
+    """A shard that is to be written.
+
+    Attributes:
+        stem: File name without extension.
+        bytes: That the shard and its index will take, about.
+    """
+
+    @property
+    def stem(self) -> str: ...  # noqa: D102 (the class says it)
+
+    @property
+    def bytes(self) -> int: ...  # noqa: D102
+
+
+Task = TypeVar("Task", bound=Planned, covariant=True)
+
+
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class Plan(Generic[Task]):
     """What is to be written.
 
     Attributes:
@@ -39,38 +58,57 @@ class Plan:
         repeated: Records left out because of their key.
     """
 
-    splits: list[tuple[str, list[ShardTask]]]
+    splits: Sequence[tuple[str, Sequence[Task]]]
     records: int
     repeated: int
 
     @property
-    def tasks(self) -> list[ShardTask]:
+    def tasks(self) -> list[Task]:
         """All shards, in the order of the manifest."""
         return [task for _, tasks in self.splits for task in tasks]
 
 
+def planned_bytes(frames: int, records: int) -> int:
+    """Bytes that a shard and its index will take, about.
+
+    Args:
+        frames: Bytes of its records' frames.
+        records: How many these are.
+    """
+    return frames + _INDEX_BYTES_A_RECORD * records + _BYTES_A_SHARD
+
+
 def plan_shards(
+    table: Table,
     scanned: Scanned,
     options: Options,
     workspace: Workspace,
     rejects: RejectsFile,
     *,
     taken: Mapping[str, str],
-) -> Plan:
+) -> Plan[ShardTask]:
     """Orders the records and cuts them into shards.
 
     Args:
-        scanned: What there is.
+        table: The records.
+        scanned: What else was found.
         options: How to pack.
         workspace: Of the destination.
         rejects: Takes the records whose key another one has.
         taken: Keys that records of the dataset have, each with its shard.
     """
-    table = scanned.table
     stored = order(table.hashes)
-    again = _repeated(table, stored, workspace.spool, options, rejects, taken)
-    if again:
-        stored = stored[~np.isin(stored, np.fromiter(again, np.int64))]
+    again: dict[int, Reject] = {}
+    if len(stored):
+        with Spool(workspace.spool) as spool:
+            again = repeated(
+                table.hashes[stored],
+                lambda place: spool.read(int(table.offsets[stored[place]])).image,
+                options,
+                taken,
+            )
+    rejects.add(again[place] for place in sorted(again, key=lambda place: stored[place]))
+    stored = np.delete(stored, np.fromiter(again, np.int64, len(again)))
     sizes = table.sizes(scanned.labels.classes)
     drafts = workspace.drafts(scanned.commit)
     splits = []
@@ -80,11 +118,10 @@ def plan_shards(
         tasks = []
         for number, (begin, end) in enumerate(pairwise(bounds)):
             part = chosen[begin:end]
-            overhead = _INDEX_BYTES_A_RECORD * len(part) + _BYTES_A_SHARD
             tasks.append(
                 ShardTask(
                     stem=shard_stem(name, scanned.commit, number),
-                    bytes=int(sizes[part].sum()) + overhead,
+                    bytes=planned_bytes(int(sizes[part].sum()), len(part)),
                     drafts=drafts,
                     spool=workspace.spool,
                     offsets=table.offsets[part],
@@ -98,52 +135,47 @@ def plan_shards(
     return Plan(splits, len(stored), len(again))
 
 
-def _repeated(
-    table: Table,
-    stored: NDArray[np.int64],
-    spool: Path,
+def repeated(
+    hashes: NDArray[np.uint64],
+    image_at: Callable[[int], annotated_image_pb2.AnnotatedImage],
     options: Options,
-    rejects: RejectsFile,
     taken: Mapping[str, str],
-) -> list[int]:
-    """The positions of records whose key an earlier one has; each is put among the rejects."""
-    hashes = table.hashes[stored]
+) -> dict[int, Reject]:
+    """The records whose key an earlier one has: the place of each, and what to say of it.
+
+    Args:
+        hashes: [n] of the records' keys, sorted; equal ones in the order of the listing.
+        image_at: The annotation of the record at a place.
+        options: How to pack.
+        taken: Keys that records of the dataset have, each with its shard.
+    """
     same = np.flatnonzero(hashes[1:] == hashes[:-1]) + 1
     known = np.array([key_hash(key, options.seed) for key in taken], np.uint64)
     suspects = np.unique(np.concatenate([same, same - 1, np.flatnonzero(np.isin(hashes, known))]))
-    if not len(suspects):
-        return []
     found = {}
     first: dict[str, str] = {}
-    with Spool(spool) as entries:
-        # Stored order keeps equal hashes in the order of the listing.
-        for position in stored[suspects].tolist():
-            image = entries.read(int(table.offsets[position])).image
-            if image.key in taken:
-                found[position] = f"in the dataset already, in {taken[image.key]}"
-            elif image.key in first:
-                found[position] = f"that of {first[image.key]} already"
-            else:
-                first[image.key] = image.annotation_path
-        for position in sorted(found):
-            image = entries.read(int(table.offsets[position])).image
-            rejects.add(
-                [
-                    Reject(
-                        file=image.annotation_path,
-                        key=image.key,
-                        split=image.split,
-                        kind="duplicate key",
-                        reason=f"its key {image.key!r} is {found[position]}",
-                        action="not packed" if options.on_invalid == "error" else "record left out",
-                    )
-                ]
-            )
-    return list(found)
+    for place in suspects.tolist():
+        image = image_at(place)
+        if image.key in taken:
+            where = f"in the dataset already, in {taken[image.key]}"
+        elif image.key in first:
+            where = f"that of {first[image.key]} already"
+        else:
+            first[image.key] = image.annotation_path
+            continue
+        found[place] = Reject(
+            file=image.annotation_path,
+            key=image.key,
+            split=image.split,
+            kind="duplicate key",
+            reason=f"its key {image.key!r} is {where}",
+            action="not packed" if options.on_invalid == "error" else "record left out",
+        )
+    return found
 
 
 def write_shards(
-    plan: Plan,
+    plan: Plan[ShardTask],
     commit: str,
     delivered: Delivered,
     *,

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
@@ -21,14 +22,11 @@ from tfstream.packing.box_kinds import BoxKinds
 from tfstream.packing.columns import Columns
 from tfstream.packing.job import Job
 from tfstream.packing.metadata import MetadataFile
-from tfstream.packing.pool import Pool
-from tfstream.packing.progress import Progress
 from tfstream.packing.rejects import Reject, RejectsFile
-from tfstream.packing.scan import CHUNK, ScanResult, ScanTask, scan
-from tfstream.packing.spool import Table, unpack_entries
-from tfstream.packing.workspace import Workspace
+from tfstream.packing.scan import CHUNK, DIGEST_BYTES, ScanResult, ScanTask
+from tfstream.packing.spool import unpack_entries
 
-__all__ = ["Scanned", "scan_tree"]
+__all__ = ["Scanned", "Survey"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Scanned:
     """What the scan found, in all.
 
     Attributes:
-        table: The records that there can be.
+        records: How many there can be.
         labels: The label map.
         metadata: The metadata columns: name to type.
         commit: Hash of what will be packed, how, and what it is added to.
@@ -45,7 +43,7 @@ class Scanned:
         unmatched: Rows of the file of metadata that belong to no entry.
     """
 
-    table: Table
+    records: int
     labels: LabelMap
     metadata: dict[str, str]
     commit: str
@@ -54,100 +52,120 @@ class Scanned:
     unmatched: int
 
 
-def scan_tree(
-    job: Job,
-    base: Base | None,
-    *,
-    columns: Columns,
-    metadata: MetadataFile | None,
-    workspace: Workspace,
-    rejects: RejectsFile,
-    pool: Pool,
-    show: Progress,
-) -> Scanned:
-    """Reads every annotation and every image's header; writes the spool file.
+class Survey:
+    """Hands out the tasks of a scan, and adds up what they find, in their order."""
 
-    Args:
-        job: What to pack.
-        base: The version that it is added to; None: there is none.
-        columns: The metadata columns that are known; those that occur are added.
-        metadata: The file of metadata; None: there is none.
-        workspace: Of the destination.
-        rejects: Takes what is wrong.
-        pool: Does the work.
-        show: Is told of the progress.
+    def __init__(
+        self,
+        job: Job,
+        base: Base | None,
+        *,
+        columns: Columns,
+        metadata: MetadataFile | None,
+        scratch: Path,
+        rejects: RejectsFile,
+    ) -> None:
+        """Begins one.
 
-    Raises:
-        AnnotationError: There is no annotation at all.
-        InvalidArgumentError: The label map cannot follow the base's.
-        StorageError: A file cannot be read.
-    """
-    labels = job.labels
-    if base is not None and labels is not None:
-        labels = base.require_begins(labels)
-    table = Table()
-    names: set[str] = set()
-    state = hashlib.blake2b(digest_size=6)
-    rejected = 0
-    listing = Listing(workspace.listing())
-    left_out = listing.left_out
-    boxes = BoxKinds(job.reader.boxes)
-    used = np.zeros(metadata.rows if metadata else 0, np.bool_)
-    tasks = _tasks(job, labels, metadata, listing)
-    show.begin("Scanning")
-    with open(workspace.spool, "wb") as file:
-        for found in pool.map(scan, tasks, show.update):
-            first = {name: f"the record {key!r}" for name, key in found.first.items()}
-            if columns.take(found.kinds, first):
-                found = _admit(found, columns, job.options.on_invalid)
-            table.append(found.batch)
-            file.write(found.batch.entries)
-            state.update(found.digest)
-            names |= found.labels
-            used[found.rows] = True
-            rejects.add(found.rejects)
-            rejected += found.left_out
-            boxes.add(found.boxes)
-    show.end()
-    if warning := boxes.warning(job.reader.name):
-        warnings.warn(warning, UserWarning, stacklevel=2)
-    if len(table) == 0 and rejected == 0:
-        without = left_out["images without annotation"]
-        besides = f" ({without:,} images without one)" if without else ""
-        raise AnnotationError(
-            f"{job.root} holds no annotation{besides}: there is none in its {job.reader.layout}."
+        Args:
+            job: What to pack.
+            base: The version that it is added to; None: there is none.
+            columns: The metadata columns that are known; those that occur are added.
+            metadata: The file of metadata; None: there is none.
+            scratch: An empty directory for what the listing needs meanwhile.
+            rejects: Takes what is wrong.
+
+        Raises:
+            InvalidArgumentError: The label map cannot follow the base's.
+        """
+        self._job = job
+        self._base = base
+        self._columns = columns
+        self._metadata = metadata
+        self._labels = job.labels
+        if base is not None and job.labels is not None:
+            self._labels = base.require_begins(job.labels)
+        self._listing = Listing(scratch)
+        self._rejects = rejects
+        self._names: set[str] = set()
+        self._state = hashlib.blake2b(digest_size=6)
+        self._records = self._rejected = 0
+        self._boxes = BoxKinds(job.reader.boxes)
+        self._used = np.zeros(metadata.rows if metadata else 0, np.bool_)
+
+    def tasks(self) -> Iterator[ScanTask]:
+        """The tasks, of which only the last has fewer than `CHUNK` entries.
+
+        Raises:
+            StorageError: The tree cannot be listed.
+        """
+        job = self._job
+        entries = job.reader.entries(job.root, self._listing)
+        path = self._metadata.path if self._metadata else None
+        while chunk := list(islice(entries, CHUNK)):
+            yield ScanTask(chunk, job.options, self._labels, path)
+
+    def fits(self, found: ScanResult) -> bool:
+        """Takes in the metadata columns of a result, unless one is not as it is elsewhere."""
+        first = {name: f"the record {key!r}" for name, key in found.first.items()}
+        return not self._columns.take(found.kinds, first)
+
+    def admit(self, found: ScanResult) -> ScanResult:
+        """What remains of a result that does not fit, its columns taken in."""
+        return _admit(found, self._columns, self._job.options.on_invalid)
+
+    def add(self, found: ScanResult) -> None:
+        """Adds the next task's result, which fits or was admitted."""
+        self._records += len(found.digest) // DIGEST_BYTES
+        self._state.update(found.digest)
+        self._names |= found.labels
+        self._used[found.rows] = True
+        self._rejects.add(found.rejects)
+        self._rejected += found.left_out
+        self._boxes.add(found.boxes)
+
+    def finish(self) -> Scanned:
+        """The sum, once all has been added.
+
+        Raises:
+            AnnotationError: There is no annotation at all.
+        """
+        job, base, left_out = self._job, self._base, self._listing.left_out
+        if warning := self._boxes.warning(job.reader.name):
+            warnings.warn(warning, UserWarning, stacklevel=2)
+        if self._records == 0 and self._rejected == 0:
+            without = left_out["images without annotation"]
+            besides = f" ({without:,} images without one)" if without else ""
+            raise AnnotationError(
+                f"{job.root} holds no annotation{besides}: there is none in its "
+                f"{job.reader.layout}."
+            )
+        labels = self._labels if self._labels is not None else self._found_labels()
+        how: list[object] = [asdict(job.options), asdict(labels), self._columns.kinds]
+        if base is not None:
+            how += [base.manifest.version, base.manifest.commit]
+        self._state.update(json.dumps(how, sort_keys=True).encode())
+        return Scanned(
+            records=self._records,
+            labels=labels,
+            metadata=self._columns.kinds,
+            commit=self._state.hexdigest(),
+            rejected=self._rejected,
+            left_out=dict(sorted(left_out.items())),
+            unmatched=int(np.count_nonzero(~self._used)),
         )
-    if labels is None:
-        before = base.labels if base else LabelMap((), has_background=job.background)
-        titles = {**listing.labels, **dict.fromkeys(sorted(names - listing.labels.keys()), "")}
+
+    def _found_labels(self) -> LabelMap:
+        """The base's labels, and behind them those that occur."""
+        base, listed = self._base, self._listing.labels
+        before = base.labels if base else LabelMap((), has_background=self._job.background)
+        titles = {**listed, **dict.fromkeys(sorted(self._names - listed.keys()), "")}
         more = [name for name in titles if name not in before.id]
-        labels = dataclasses.replace(
+        return dataclasses.replace(
             before,
             names=(*before.names, *more),
             titles=(*before.titles, *(titles[name] for name in more)),
         )
-    how: list[object] = [asdict(job.options), asdict(labels), columns.kinds]
-    if base is not None:
-        how += [base.manifest.version, base.manifest.commit]
-    state.update(json.dumps(how, sort_keys=True).encode())
-    return Scanned(
-        table=table,
-        labels=labels,
-        metadata=columns.kinds,
-        commit=state.hexdigest(),
-        rejected=rejected,
-        left_out=dict(sorted(left_out.items())),
-        unmatched=int(np.count_nonzero(~used)),
-    )
-
-
-def _tasks(
-    job: Job, labels: LabelMap | None, metadata: MetadataFile | None, listing: Listing
-) -> Iterator[ScanTask]:
-    entries = job.reader.entries(job.root, listing)
-    path = metadata.path if metadata else None
-    while chunk := list(islice(entries, CHUNK)):
-        yield ScanTask(chunk, job.options, labels, path)
 
 
 def _admit(found: ScanResult, columns: Columns, on_invalid: str) -> ScanResult:
@@ -176,7 +194,7 @@ def _admit(found: ScanResult, columns: Columns, on_invalid: str) -> ScanResult:
         if not problems:
             keep.append(place)
             labels.update(item.label for item in image.objects)
-    digests = [found.digest[8 * place : 8 * place + 8] for place in keep]
+    digests = [found.digest[DIGEST_BYTES * place : DIGEST_BYTES * (place + 1)] for place in keep]
     return dataclasses.replace(
         found,
         batch=found.batch.take(keep),

@@ -10,7 +10,7 @@ from tfstream.packing.base import Base
 from tfstream.packing.job import Job
 from tfstream.packing.journal import ShardResult
 from tfstream.packing.plan import order_splits
-from tfstream.packing.steps import Plan
+from tfstream.packing.steps import Plan, Planned
 from tfstream.packing.survey import Scanned
 from tfstream.packing.write import object_names
 from tfstream.v1 import manifest_pb2
@@ -22,7 +22,7 @@ def make_manifest(
     job: Job,
     base: Base | None,
     scanned: Scanned,
-    plan: Plan,
+    plan: Plan[Planned],
     results: Sequence[ShardResult],
 ) -> manifest_pb2.Manifest:
     """Describes the new version: the shards of the one before, and behind them the new ones.
