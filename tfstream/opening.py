@@ -95,7 +95,7 @@ def open_dataset(
     return PackedDataset(opened, opened.names, lambda: selection, query=saved.query)
 
 
-def open_version(opened: OpenedVersion, version: str) -> PackedDataset:
+def open_version(opened: OpenedVersion, version: str) -> OpenedVersion:
     """Another version of a dataset that is open, read in the same way.
 
     Args:
@@ -110,8 +110,7 @@ def open_version(opened: OpenedVersion, version: str) -> PackedDataset:
     if spec is not None:
         generation = directory.stat(manifest.name_of(number)).generation
         spec = dataclasses.replace(spec, version=number, generation=generation)
-    other = OpenedVersion(directory, manifest.load(directory, number), spec)
-    return PackedDataset(other, other.names)
+    return OpenedVersion(directory, manifest.load(directory, number), spec)
 
 
 def _number(directory: Directory, version: int | str | datetime.datetime) -> int:

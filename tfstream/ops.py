@@ -1,29 +1,22 @@
-"""Loads the kernels, and stands in for those of reading and order where they were not compiled.
+"""Loads the kernels, and puts their stand-ins into the graph where they were not compiled.
 
-Each function here has the signature of the op of its name in `native/`. The
-stand-ins run Python inside the graph: they give the same records in the same
-order, more slowly, and only in the process that built the graph.
+Each function here has the signature of the op of its name in `native/`.
 """
 
 from __future__ import annotations
 
-import collections
 import ctypes
 import functools
-import threading
-import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tfstream import order as order_lib
-from tfstream.errors import CorruptRecordError
+from tfstream import standins
 from tfstream.fetch import kernel
 from tfstream.fetch.fetcher import fetcher
 from tfstream.fetch.source import Spec
-from tfstream.format import index, record
+from tfstream.format import index
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -102,31 +95,6 @@ def _key_of(path: bytes, offset: int, out: Any, capacity: int) -> bool:
     return True
 
 
-class _Standin:
-    """What the stand-ins keep of a stream, as the kernel would."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.restored = self.ending = False
-        self.epoch = self.position = self.iterations = self.delivered = 0
-        self.waited = 0  # nanoseconds
-        self.counters = dict.fromkeys(("samples", "bytes_read", "requests", "corrupt"), 0)
-        self._first: float | None = None
-        self.seconds = 0.0
-
-    def count(self, **amounts: int) -> None:
-        """Adds to the counters, and takes the time."""
-        with self.lock:
-            now = time.monotonic()
-            self._first = self._first or now
-            self.seconds = now - self._first
-            for name, amount in amounts.items():
-                self.counters[name] += amount
-
-
-_standins: dict[int, _Standin] = collections.defaultdict(_Standin)
-
-
 def counters(stream: int) -> dict[str, float]:
     """What a stream has read in this process.
 
@@ -140,16 +108,15 @@ def counters(stream: int) -> dict[str, float]:
         iterates the stream waited), and what `fetch.counters` counts.
     """
     if library() is None:
-        read: dict[str, float] = dict(_standins[stream].counters)
-        seconds = _standins[stream].seconds
-        waited = _standins[stream].waited
+        counted, seconds, waited = standins.counters(stream)
     else:
         out = (ctypes.c_int64 * 5)()
         _native().tfstream_read_counters(stream, out)
         names = ("samples", "bytes_read", "requests", "corrupt")
-        read = dict(zip(names, out[:4], strict=True))
+        counted = dict(zip(names, out[:4], strict=True))
         seconds = out[4] / 1e9
         waited = _native().tfstream_waited(stream)
+    read: dict[str, float] = dict(counted)
     read["seconds"] = seconds
     read["starved_seconds"] = waited / 1e9
     read["samples_per_second"] = read["samples"] / seconds if seconds else 0.0
@@ -178,20 +145,7 @@ def begin_iteration(
     if lib is not None:
         return tuple(lib.tfstream_begin_iteration(stream=stream, epoch=epoch, position=position))
 
-    def begin() -> tuple[np.int64, np.int64, np.int64]:
-        standin = _standins[stream]
-        with standin.lock:
-            if standin.ending:
-                standin.ending = False
-                return np.int64(-1), np.int64(0), np.int64(0)
-            if not standin.restored:
-                standin.epoch, standin.position = epoch, position
-            number = standin.iterations
-            standin.iterations += 1
-            standin.delivered = 0
-            where = standin.position if number == 0 else 0
-            return np.int64(number), np.int64(standin.epoch), np.int64(where)
-
+    begin = functools.partial(standins.begin_iteration, stream, epoch, position)
     out = tf.numpy_function(begin, [], [tf.int64] * 3, stateful=True)
     for each in out:
         each.set_shape([])
@@ -214,12 +168,7 @@ def end_iteration(end: tf.Tensor, *, stream: int) -> tf.Tensor:
     if lib is not None:
         return lib.tfstream_end_iteration(end, stream=stream)
 
-    def note(end: np.bool_) -> np.bool_:
-        if end:
-            with _standins[stream].lock:
-                _standins[stream].ending = True
-        return end
-
+    note = functools.partial(standins.end_iteration, stream=stream)
     out = tf.numpy_function(note, [end], tf.bool, stateful=True)
     out.set_shape([])
     return out
@@ -233,14 +182,10 @@ def restore(stream: int, epoch: int, position: int) -> None:
         epoch: Of the next iteration.
         position: In that epoch, in samples over all workers.
     """
-    if library() is not None:
+    if library() is None:
+        standins.restore(stream, epoch, position)
+    else:
         _native().tfstream_restore(stream, epoch, position)
-        return
-    standin = _standins[stream]
-    with standin.lock:
-        standin.restored, standin.ending = True, False
-        standin.epoch, standin.position = epoch, position
-        standin.iterations = standin.delivered = 0
 
 
 def progress(stream: int) -> tuple[int, int, int, int] | None:
@@ -250,15 +195,11 @@ def progress(stream: int) -> tuple[int, int, int, int] | None:
         The epoch and position where its first iteration began, how many have begun since, and how
         many elements of the newest were delivered; None before anything of that.
     """
-    if library() is not None:
-        out = (ctypes.c_int64 * 4)()
-        known = _native().tfstream_progress(stream, out)
-        return (out[0], out[1], out[2], out[3]) if known else None
-    standin = _standins[stream]
-    with standin.lock:
-        if not (standin.restored or standin.iterations):
-            return None
-        return standin.epoch, standin.position, standin.iterations, standin.delivered
+    if library() is None:
+        return standins.progress(stream)
+    out = (ctypes.c_int64 * 4)()
+    known = _native().tfstream_progress(stream, out)
+    return (out[0], out[1], out[2], out[3]) if known else None
 
 
 def count_waiting(since: tf.Tensor | None = None, *, stream: int) -> tf.Tensor:
@@ -278,14 +219,7 @@ def count_waiting(since: tf.Tensor | None = None, *, stream: int) -> tf.Tensor:
     if lib is not None:
         return lib.tfstream_count_waiting(since, stream=stream)
 
-    def count(since: np.int64) -> np.int64:
-        now = time.monotonic_ns()
-        with _standins[stream].lock:
-            if since:
-                _standins[stream].waited += now - int(since)
-                _standins[stream].delivered += 1
-        return np.int64(now)
-
+    count = functools.partial(standins.count_waiting, stream=stream)
     out = tf.numpy_function(count, [since], tf.int64, stateful=True)
     out.set_shape([])
     return out
@@ -363,24 +297,7 @@ def read_records(
             )
         )
 
-    def read(paths: Any, s: Any, o: Any, n: Any) -> tuple[Any, Any]:
-        standin = _standins[stream]
-        records, sound = np.full(len(s), b"", object), np.zeros(len(s), bool)
-        for i in range(len(s)):
-            path, offset, length = paths[s[i]].decode(), int(o[i]), int(n[i])
-            bad = None
-            try:
-                records[i] = record.read_record(path, offset, length)
-                sound[i] = True
-            except CorruptRecordError:
-                bad = f"{path} at byte {offset}"
-                if not skip_corrupt:
-                    record.read_record(path, offset, length, key=index.key_at(path, offset) or "")
-            standin.count(requests=1, bytes_read=length, corrupt=bool(bad), samples=not bad)
-            if bad:
-                warnings.warn(f"skipped a corrupt record in {bad}", RuntimeWarning, stacklevel=2)
-        return records, sound
-
+    read = functools.partial(standins.read_records, stream=stream, skip_corrupt=skip_corrupt)
     records, sound = tf.numpy_function(
         read, [files, shards, offsets, lengths], [tf.string, tf.bool], stateful=True
     )
@@ -412,16 +329,9 @@ def fetch_records(
             lib.tfstream_fetch_records(numbers, text, stream=stream, skip_corrupt=skip_corrupt)
         )
 
-    def fetch(wanted: Any) -> tuple[Any, Any]:
-        counters = fetcher().counters(stream)
-        found = fetcher().read(fetcher().source(spec), wanted, counters, skip_corrupt=skip_corrupt)
-        sound = np.array([payload is not None for payload in found], bool)
-        _standins[stream].count(
-            samples=int(sound.sum()),
-            bytes_read=sum(len(p) + record.FRAME_BYTES for p in found if p is not None),
-        )
-        return np.array([payload or b"" for payload in found], object), sound
-
+    fetch = functools.partial(
+        standins.fetch_records, spec=spec, stream=stream, skip_corrupt=skip_corrupt
+    )
     records, sound = tf.numpy_function(fetch, [numbers], [tf.string, tf.bool], stateful=True)
     records.set_shape(numbers.shape)
     sound.set_shape(numbers.shape)
