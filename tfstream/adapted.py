@@ -209,14 +209,14 @@ class Adapted(Records):
         self, image: Any, label: Any, boxes: Any, elements: Any, read_ahead: int | str
     ) -> Recipe:
         from tfstream.adapters.recipe import recipe_of
-        from tfstream.adapters.samples import Parts
+        from tfstream.elements import ArrayElements
 
         return recipe_of(
             self._version,
             self._splits,
             self._selection,
             self.stored,
-            parts=Parts(image, label, boxes, elements),
+            parts=ArrayElements(image, label, boxes, elements),
             read_ahead=read_ahead,
         )
 

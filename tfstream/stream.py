@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tensorflow as tf
 
-from tfstream import boxes as boxes_lib
-from tfstream import images, logline, ops, pixels
-from tfstream import labels as labels_lib
+from tfstream import logline, ops, pixels
+from tfstream import samples as samples_lib
 from tfstream import service as service_lib
+from tfstream.elements import StreamElements
 from tfstream.errors import InvalidArgumentError
 from tfstream.fetch.ahead import WINDOWS_AHEAD
-from tfstream.format import example
 from tfstream.mixture import MixedRecords, MixedSource
 from tfstream.order import Order
 from tfstream.position import Position
-from tfstream.source import Chunk, DataPoints, Source
+from tfstream.source import DataPoints, Source
 from tfstream.windows import RemoteRecords, WindowSource
 
 if TYPE_CHECKING:
@@ -29,74 +28,12 @@ if TYPE_CHECKING:
     from tfstream.format.table import RecordTable
     from tfstream.order import Share
 
-__all__ = ["Elements", "Recipe", "StreamDataset", "build"]
+__all__ = ["Recipe", "StreamDataset", "build"]
 
 # Of a service: enough for a worker of many cores. How many run at once, its threads decide.
 _SERVED_CALLS = 64
 
 INFINITE: int = tf.data.INFINITE_CARDINALITY
-LABELS = (None, "index", "one_hot", "multi_hot")
-# Of tuples, in their order.
-_PARTS = ("image", "label", "boxes", "weight", "source")
-
-
-@dataclasses.dataclass(frozen=True)
-class Elements:
-    """What an element of a stream holds; checked once, here.
-
-    Args:
-        image: How images are made; `tfstream.RAW`: the stored bytes; None: left out.
-        label: "index", "one_hot", "multi_hot"; None: left out.
-        boxes: "ragged", or the number that each image's boxes are padded to; None: left out.
-        form: "tuple": (image, label, boxes) without what is left out; "dict": by name.
-        weight: Whether tuples end with a weight, 0 for padding.
-        sources: Names of the sources of a mix, where dicts say as `source`, and tuples at their
-            end, which one a sample is of.
-    """
-
-    image: images.ImageSpec | images.Raw | None
-    label: Literal["index", "one_hot", "multi_hot"] | None
-    boxes: Literal["ragged"] | int | None
-    form: Literal["tuple", "dict"]
-    weight: bool = False
-    sources: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not (self.image is None or isinstance(self.image, images.ImageSpec | images.Raw)):
-            raise InvalidArgumentError(
-                f"image must be a tfstream.ImageSpec, tfstream.RAW or None (got {self.image!r})"
-            )
-        if self.label not in LABELS:
-            raise InvalidArgumentError(f"label must be one of {LABELS} (got {self.label!r})")
-        is_count = isinstance(self.boxes, int) and not isinstance(self.boxes, bool)
-        if not (self.boxes in (None, "ragged") or (is_count and int(self.boxes or 0) >= 1)):
-            raise InvalidArgumentError(
-                f'boxes must be "ragged", a positive number to pad to, or None (got {self.boxes!r})'
-            )
-        if self.form not in ("tuple", "dict"):
-            raise InvalidArgumentError(f'elements must be "tuple" or "dict" (got {self.form!r})')
-        if self.form == "tuple" and self.image is None and not self.label and not self.boxes:
-            raise InvalidArgumentError(
-                "nothing is left in the elements: image, label and boxes are all None. "
-                'Ask for one of them, or for elements="dict", which has the key'
-            )
-
-        if self.weight and self.form == "tuple" and (self.boxes or not (self.image and self.label)):
-            raise InvalidArgumentError(
-                "where the remainder is padded, tuples are (image, label, weight), as Keras takes "
-                f"them (got image={self.image!r}, label={self.label!r}, boxes={self.boxes!r}): ask "
-                'for elements="dict", where `present` says what is padding'
-            )
-
-    @property
-    def spec(self) -> images.ImageSpec | None:
-        """The images' specification, where they are decoded."""
-        return self.image if isinstance(self.image, images.ImageSpec) else None
-
-    @property
-    def draws(self) -> int:
-        """Random numbers that a sample needs."""
-        return self.spec.draws if self.spec else 0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -121,7 +58,7 @@ class Recipe:
 
     records: RecordTable | RemoteRecords | MixedRecords
     labels: LabelMap
-    elements: Elements
+    elements: StreamElements
     position: Position
     points: DataPoints | None
     formats: frozenset[str]
@@ -240,167 +177,9 @@ class StreamDataset(tf.data.Dataset):
         return ops.counters(self._stream)
 
 
-def _parser(
-    elements: Elements, labels: LabelMap, *, skip_corrupt: bool, blank: str | None
-) -> Callable[[Chunk], dict[str, tf.Tensor]]:
-    """The function that turns a chunk of serialized Examples into rows of what a sample needs.
-
-    Args:
-        elements: What a sample holds.
-        labels: The dataset's label map.
-        skip_corrupt: Whether records may be empty.
-        blank: The format of the picture, a black dot, that such a record then has; None: none.
-    """
-
-    def scalar(dtype: tf.DType) -> tf.io.FixedLenFeature:
-        # A skipped record's payload is empty, and must parse as well.
-        default: Any = "" if dtype == tf.string else 1
-        return tf.io.FixedLenFeature([], dtype, default if skip_corrupt else None)
-
-    def sequence(dtype: tf.DType, pad: float) -> tf.io.FixedLenSequenceFeature:
-        return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True, default_value=pad)
-
-    features: dict[str, Any] = {}
-    if elements.form == "dict":
-        features[example.KEY] = scalar(tf.string)
-    if elements.image is not None:
-        features[example.ENCODED] = scalar(tf.string)
-    if elements.spec or elements.boxes:
-        for name in (example.HEIGHT, example.WIDTH, example.ORIENTATION):
-            features[name] = scalar(tf.int64)
-    if elements.label in ("index", "one_hot"):
-        features[example.LABEL] = tf.io.FixedLenFeature([], tf.int64, -1)
-        features[example.LABEL_TEXT] = tf.io.FixedLenFeature([], tf.string, "")
-    if elements.label == "multi_hot" or elements.boxes:
-        features[example.OBJECT_LABEL] = sequence(tf.int64, -1)
-    if elements.boxes:
-        for name in example.BOX:
-            features[name] = sequence(tf.float32, 0.0)
-
-    def parse(chunk: Chunk) -> dict[str, tf.Tensor]:
-        parsed = tf.io.parse_example(chunk.records, features) if features else {}
-        if blank and elements.spec:
-            _put_blanks(parsed, chunk.sound, blank)
-        row: dict[str, Any] = {"sound": chunk.sound} if skip_corrupt else {}
-        if chunk.present is not None:
-            row["present"] = chunk.present
-        if elements.sources:
-            row["source"] = chunk.source
-        if example.KEY in features:
-            row["key"] = parsed[example.KEY]
-        if elements.image is not None:
-            row["encoded"] = parsed[example.ENCODED]
-        if elements.spec or elements.boxes:
-            height, width = (tf.cast(parsed[n], tf.int32) for n in (example.HEIGHT, example.WIDTH))
-            row["height"], row["width"] = height, width
-            row["orientation"] = tf.cast(parsed[example.ORIENTATION], tf.int32)
-            if elements.spec:
-                row["view"] = images.plan(elements.spec, height, width, chunk.uniforms)
-        if elements.label:
-            main = parsed.get(example.LABEL)
-            if main is not None and labels.background is not None:
-                # A record holds what the background's index was before labels were added.
-                background = tf.constant(labels.background, tf.int64)
-                main = tf.where(parsed[example.LABEL_TEXT] == "", background, main)
-            row["label"] = labels_lib.encode(
-                elements.label,
-                main=main,
-                objects=parsed.get(example.OBJECT_LABEL),
-                classes=labels.classes,
-                background=labels.background,
-            )
-        if elements.boxes:
-            row["boxes"] = tf.stack([parsed[name] for name in example.BOX], axis=-1)
-            row["box_labels"] = parsed[example.OBJECT_LABEL]
-        return row
-
-    return parse
-
-
-def _put_blanks(parsed: dict[str, tf.Tensor], sound: tf.Tensor, form: str) -> None:
-    """Gives unsound records a picture that can be decoded: a black dot."""
-    dot = tf.zeros([1, 1, 3], tf.uint8)
-    dot = tf.io.encode_jpeg(dot) if form == "jpeg" else tf.io.encode_png(dot)
-    parsed[example.ENCODED] = tf.where(sound, parsed[example.ENCODED], dot)
-    for name in (example.HEIGHT, example.WIDTH, example.ORIENTATION):
-        parsed[name] = tf.where(sound, parsed[name], tf.constant(1, tf.int64))
-
-
 def _tag(number: tf.Tensor, row: Any, skip_corrupt: bool) -> tuple[tf.Tensor, tf.Tensor]:
     """What a worker of a service tells of a sample: its number, and whether it is sound."""
     return number, row["sound"] if skip_corrupt else tf.constant(True)
-
-
-def _sample_bytes(elements: Elements) -> int:
-    """Of the picture that a sample has; 0 where that cannot be said."""
-    if elements.spec is None:
-        return 0
-    height, width = elements.spec.size
-    return height * width * 3 * tf.as_dtype(elements.spec.dtype).size
-
-
-def _finisher(
-    elements: Elements, *, formats: frozenset[str], rotated: bool, largest: tuple[int, int]
-) -> Callable[[dict[str, Any]], Any]:
-    """The function that makes an element of one parsed sample."""
-
-    @tf.autograph.experimental.do_not_convert
-    def finish(row: dict[str, Any]) -> Any:
-        out: dict[str, Any] = {"key": row["key"]} if elements.form == "dict" else {}
-        if elements.spec:
-            out["image"] = images.render(
-                elements.spec,
-                row["encoded"],
-                row["view"],
-                height=row["height"],
-                width=row["width"],
-                orientation=row["orientation"],
-                formats=formats,
-                rotated=rotated,
-                largest=largest,
-            )
-        elif elements.image is not None:
-            out["image"] = row["encoded"]
-        if elements.label:
-            out["label"] = row["label"]
-        if elements.boxes:
-            known = row["box_labels"] >= 0
-            if "present" in row:
-                known &= row["present"]
-            boxes, box_labels = row["boxes"][known], row["box_labels"][known]
-            if elements.spec:
-                boxes, keep = boxes_lib.follow(
-                    boxes, row["view"], elements.spec, height=row["height"], width=row["width"]
-                )
-                boxes, box_labels = boxes[keep], box_labels[keep]
-            if elements.boxes != "ragged":
-                boxes, box_labels = boxes_lib.pad(boxes, box_labels, count=elements.boxes)
-            out["boxes"], out["box_labels"] = boxes, box_labels
-        if elements.sources:
-            out["source"] = tf.gather(tf.constant(elements.sources), row["source"])
-        if "present" in row:
-            _blank(out, row["present"], elements)
-        if elements.form == "dict":
-            return out
-        if elements.weight:
-            out["weight"] = tf.cast(row["present"], tf.float32)
-        values = tuple(out[n] for n in _PARTS if n in out)
-        return values if len(values) > 1 else values[0]
-
-    return finish
-
-
-def _blank(out: dict[str, Any], present: tf.Tensor, elements: Elements) -> None:
-    """Empties the parts of what is not there: of a data point's member, or of padding."""
-    for name in ("key", "image", "label", "source"):
-        if name in out:
-            value = out[name]
-            nothing = tf.fill(tf.shape(value), "") if value.dtype == tf.string else 0 * value
-            if name == "label" and elements.label == "index":
-                nothing = tf.constant(-1, value.dtype)
-            out[name] = tf.where(present, value, nothing)
-    if elements.form == "dict":
-        out["present"] = present
 
 
 def build(recipe: Recipe) -> StreamDataset:
@@ -420,8 +199,8 @@ def build(recipe: Recipe) -> StreamDataset:
     blank = None
     if service and skip_corrupt:
         blank = "jpeg" if "jpeg" in recipe.formats else "png"
-    parse = _parser(elements, recipe.labels, skip_corrupt=skip_corrupt, blank=blank)
-    finish = _finisher(
+    parse = samples_lib.parser(elements, recipe.labels, skip_corrupt=skip_corrupt, blank=blank)
+    finish = samples_lib.finisher(
         elements, formats=recipe.formats, rotated=recipe.rotated, largest=recipe.largest
     )
     # Work on single samples costs a call each: what needs none is done a chunk at a time.
@@ -559,7 +338,7 @@ def _source(recipe: Recipe, stream: int) -> tuple[Source | WindowSource | MixedS
     if not recipe.service:
         window = WindowSource(records, position.order, share, stream, draws, skip, False, points)
         return window, WINDOWS_AHEAD
-    size = _sample_bytes(recipe.elements) * (points.members if points else 1)
+    size = samples_lib.pixel_bytes(recipe.elements) * (points.members if points else 1)
     whole = dataclasses.replace(
         records, window=service_lib.served_window(share, records.window, size)
     )  # windows of whole batches

@@ -69,6 +69,7 @@ def stream_of(  # noqa: D417 (the rest are described there)
     """
     from tfstream import service as service_lib
     from tfstream import stream as stream_lib
+    from tfstream.elements import StreamElements
     from tfstream.source import DataPoints
 
     members = 1 if selection is None else selection.members
@@ -102,7 +103,7 @@ def stream_of(  # noqa: D417 (the rest are described there)
     recipe = stream_lib.Recipe(
         records,
         version.labels,
-        elements=stream_lib.Elements(image, label, boxes, elements, weight=pad_remainder),
+        elements=StreamElements(image, label, boxes, elements, weight=pad_remainder),
         position=position.at(state),
         points=points,
         formats=frozenset(name for part in statistics for name in part.formats),

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tfstream.adapters.reading import LocalRecords, RemoteRecords
-from tfstream.adapters.samples import Parts, blank, make
+from tfstream.adapters.samples import blank, make
 from tfstream.images import ImageSpec
 from tfstream.sizes import parse_size
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from tfstream.elements import ArrayElements
     from tfstream.format.label_map import LabelMap
     from tfstream.opened import OpenedVersion
     from tfstream.order import Order
@@ -55,7 +56,7 @@ class Recipe:
             of a data point; None: a sample is a record.
     """
 
-    parts: Parts
+    parts: ArrayElements
     labels: LabelMap
     records: LocalRecords | RemoteRecords
     members: int
@@ -143,7 +144,7 @@ def recipe_of(
     selection: Selection | None,
     stored: StoredRecords,
     *,
-    parts: Parts,
+    parts: ArrayElements,
     read_ahead: int | str,
 ) -> Recipe:
     """How samples of a selection are made.

@@ -2,78 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from google.protobuf import message
 
 from tfstream.adapters import pictures
-from tfstream.errors import CorruptRecordError, InvalidArgumentError
+from tfstream.errors import CorruptRecordError
 from tfstream.format import example
-from tfstream.images import ImageSpec, Raw
-from tfstream.v1 import example_pb2
+from tfstream.format.features import Features
+from tfstream.images import Raw
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from tfstream.elements import ArrayElements
     from tfstream.format.label_map import LabelMap
 
-__all__ = ["Parts", "blank", "make"]
-
-_IMAGES = ("tensor", "pil")
-_LABELS = (None, "index", "one_hot", "multi_hot")
-
-
-@dataclasses.dataclass(frozen=True)
-class Parts:
-    """What a sample holds; checked once, here.
-
-    Args:
-        image: How images are made; "tensor": as they are, uint8
-            [height, width, 3]; "pil": a
-            Pillow image; `tfstream.RAW`: the stored bytes; None: left out.
-        label: "index", "one_hot", "multi_hot"; None: left out.
-        boxes: "ragged", or the number that each image's boxes are padded to; None: left out.
-        form: "tuple": (image, label, boxes) without what is left out; "dict": by name.
-    """
-
-    image: ImageSpec | Raw | Literal["tensor", "pil"] | None
-    label: Literal["index", "one_hot", "multi_hot"] | None
-    boxes: Literal["ragged"] | int | None
-    form: Literal["tuple", "dict"]
-
-    def __post_init__(self) -> None:
-        if not (
-            self.image is None or isinstance(self.image, ImageSpec | Raw) or self.image in _IMAGES
-        ):
-            raise InvalidArgumentError(
-                'image must be a tfstream.ImageSpec, "tensor", "pil", tfstream.RAW or None '
-                f"(got {self.image!r})"
-            )
-        if self.label not in _LABELS:
-            raise InvalidArgumentError(f"label must be one of {_LABELS} (got {self.label!r})")
-        is_count = isinstance(self.boxes, int) and not isinstance(self.boxes, bool)
-        if not (self.boxes in (None, "ragged") or (is_count and int(self.boxes or 0) >= 1)):
-            raise InvalidArgumentError(
-                f'boxes must be "ragged", a positive number to pad to, or None (got {self.boxes!r})'
-            )
-        if self.form not in ("tuple", "dict"):
-            raise InvalidArgumentError(f'elements must be "tuple" or "dict" (got {self.form!r})')
-        if self.form == "tuple" and self.image is None and not self.label and not self.boxes:
-            raise InvalidArgumentError(
-                "nothing is left in the elements: image, label and boxes are all None. "
-                'Ask for one of them, or for elements="dict", which has the key'
-            )
-
-    @property
-    def draws(self) -> int:
-        """Random numbers that a sample needs."""
-        return self.image.draws if isinstance(self.image, ImageSpec) else 0
+__all__ = ["blank", "make"]
 
 
 def make(
-    parts: Parts,
+    parts: ArrayElements,
     labels: LabelMap,
     payload: bytes,
     draws: npt.NDArray[np.float32],
@@ -96,9 +45,9 @@ def make(
     Raises:
         CorruptRecordError: The record is no Example, or its image cannot be decoded.
     """
-    record = _Record(payload, place)
+    record = Features(payload, place)
     out: dict[str, Any] = {"key": record.text(example.KEY)}
-    spec = parts.image if isinstance(parts.image, ImageSpec) else None
+    spec = parts.spec
     height, width = int(record.first(example.HEIGHT, 0)), int(record.first(example.WIDTH, 0))
     window = pictures.plan(spec, height, width, draws) if spec else None
     if parts.image is not None:
@@ -143,7 +92,7 @@ def make(
     return out
 
 
-def blank(parts: Parts, sample: dict[str, Any]) -> dict[str, Any]:
+def blank(parts: ArrayElements, sample: dict[str, Any]) -> dict[str, Any]:
     """What stands in the place of a missing member of a data point: as streams have it."""
     out: dict[str, Any] = {"key": ""}
     image = sample.get("image")
@@ -164,7 +113,7 @@ def blank(parts: Parts, sample: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _label(kind: str, labels: LabelMap, record: _Record) -> int | npt.NDArray[np.float32]:
+def _label(kind: str, labels: LabelMap, record: Features) -> int | npt.NDArray[np.float32]:
     """The label as `tfstream.labels.encode` makes it."""
     if kind == "multi_hot":
         found = [n for n in record.values(example.OBJECT_LABEL) if n >= 0]
@@ -181,34 +130,3 @@ def _label(kind: str, labels: LabelMap, record: _Record) -> int | npt.NDArray[np
     hot = np.zeros(labels.classes, np.float32)
     hot[found] = 1
     return hot
-
-
-class _Record:
-    """The features of an Example, as they are asked for."""
-
-    def __init__(self, payload: bytes, place: str) -> None:
-        parsed = example_pb2.Example()
-        try:
-            parsed.ParseFromString(payload)
-        except message.DecodeError as error:
-            raise CorruptRecordError(
-                f"the record in {place} ({len(payload)} bytes) is not a tf.train.Example"
-            ) from error
-        self._features = parsed.features.feature
-
-    def values(self, name: str) -> Any:
-        """All values of a feature; none where it is not there."""
-        if name not in self._features:
-            return ()
-        feature = self._features[name]
-        kind = feature.WhichOneof("kind")
-        return () if kind is None else getattr(feature, kind).value
-
-    def first(self, name: str, default: Any) -> Any:
-        """The only value of a feature."""
-        values = self.values(name)
-        return values[0] if values else default
-
-    def text(self, name: str) -> str:
-        """The only value of a text feature."""
-        return bytes(self.first(name, b"")).decode()

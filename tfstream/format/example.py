@@ -7,14 +7,12 @@ TFRecord files understand them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from itertools import islice
+from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any
-
-from google.protobuf import message
 
 from tfstream import errors
+from tfstream.format import shapes
+from tfstream.format.features import Features, put_bytes, put_floats, put_ints
 from tfstream.format.label_map import LabelMap
 from tfstream.v1 import annotated_image_pb2, example_pb2
 
@@ -27,23 +25,13 @@ __all__ = [
     "FORMAT",
     "HEIGHT",
     "KEY",
-    "KEYPOINT_COUNT",
-    "KEYPOINT_NAME",
-    "KEYPOINT_VISIBILITY",
-    "KEYPOINT_X",
-    "KEYPOINT_Y",
     "LABEL",
     "LABEL_TEXT",
-    "MASK",
     "METADATA",
     "OBJECT_LABEL",
     "OBJECT_TEXT",
     "OCCLUDED",
     "ORIENTATION",
-    "POLYGON_OBJECT",
-    "POLYGON_POINTS",
-    "POLYGON_X",
-    "POLYGON_Y",
     "TRUNCATED",
     "WIDTH",
     "decode",
@@ -85,24 +73,6 @@ DIFFICULT = "image/object/difficult"
 TRUNCATED = "image/object/truncated"
 OCCLUDED = "image/object/occluded"
 CROWD = "image/object/is_crowd"
-
-# All corners of all polygons, 0..1; absent without polygons.
-POLYGON_X = "image/object/polygon/x"
-POLYGON_Y = "image/object/polygon/y"
-# One value a polygon: how many corners it has, and which object it belongs to.
-POLYGON_POINTS = "image/object/polygon/points"
-POLYGON_OBJECT = "image/object/polygon/object"
-
-# All keypoints of all objects, 0..1; absent without keypoints.
-KEYPOINT_X = "image/object/keypoint/x"
-KEYPOINT_Y = "image/object/keypoint/y"
-KEYPOINT_VISIBILITY = "image/object/keypoint/visibility"
-KEYPOINT_NAME = "image/object/keypoint/text"
-# One value an object: how many of them are its own.
-KEYPOINT_COUNT = "image/object/keypoint/num"
-
-# One PNG an object, empty for those without; absent where no object has one.
-MASK = "image/object/mask"
 
 _FLAGS = (
     (DIFFICULT, "difficult"),
@@ -166,38 +136,33 @@ def encode(image: annotated_image_pb2.AnnotatedImage, labels: LabelMap) -> bytes
     """
     example = example_pb2.Example()
     feature = example.features.feature
-    _bytes(feature[ENCODED], [image.encoded])
-    _bytes(feature[FORMAT], [image.format.encode()])
-    _ints(feature[HEIGHT], [image.height])
-    _ints(feature[WIDTH], [image.width])
-    _ints(feature[ORIENTATION], [image.orientation or 1])
-    _bytes(feature[KEY], [image.key.encode()])
-    _bytes(feature[FILENAME], [filename(image).encode()])
+    put_bytes(feature[ENCODED], [image.encoded])
+    put_bytes(feature[FORMAT], [image.format.encode()])
+    put_ints(feature[HEIGHT], [image.height])
+    put_ints(feature[WIDTH], [image.width])
+    put_ints(feature[ORIENTATION], [image.orientation or 1])
+    put_bytes(feature[KEY], [image.key.encode()])
+    put_bytes(feature[FILENAME], [filename(image).encode()])
 
     main = main_object(image)
     if main is not None:
         label = image.objects[main].label
-        _ints(feature[LABEL], [labels.index(label)])
-        _bytes(feature[LABEL_TEXT], [label.encode()])
+        put_ints(feature[LABEL], [labels.index(label)])
+        put_bytes(feature[LABEL_TEXT], [label.encode()])
     elif labels.background is not None:
-        _ints(feature[LABEL], [labels.background])
+        put_ints(feature[LABEL], [labels.background])
 
     objects = image.objects
-    _ints(feature[OBJECT_LABEL], [labels.index(item.label) for item in objects])
-    _bytes(feature[OBJECT_TEXT], [item.label.encode() for item in objects])
+    put_ints(feature[OBJECT_LABEL], [labels.index(item.label) for item in objects])
+    put_bytes(feature[OBJECT_TEXT], [item.label.encode() for item in objects])
     boxes = [_fractions(item, image) for item in objects]
     for side, name in enumerate(BOX):
-        _floats(feature[name], [box[side] for box in boxes])
+        put_floats(feature[name], [box[side] for box in boxes])
     for name, field in _FLAGS:
-        _ints(feature[name], [int(getattr(item, field)) for item in objects])
-    if any(item.polygons for item in objects):
-        _encode_polygons(feature, image)
-    if any(item.keypoints for item in objects):
-        _encode_keypoints(feature, image)
-    if any(item.mask for item in objects):
-        _bytes(feature[MASK], [item.mask for item in objects])
+        put_ints(feature[name], [int(getattr(item, field)) for item in objects])
+    shapes.encode(feature, image)
     if image.metadata:
-        _bytes(feature[METADATA], [metadata_text(image)])
+        put_bytes(feature[METADATA], [metadata_text(image)])
     return example.SerializeToString(deterministic=True)
 
 
@@ -224,81 +189,15 @@ def filename(image: annotated_image_pb2.AnnotatedImage) -> str:
     return f"{PurePosixPath(image.key).name}.{image.format or 'bin'}"
 
 
-def _scale(
-    item: annotated_image_pb2.Object, image: annotated_image_pb2.AnnotatedImage
-) -> tuple[float, float]:
-    """What the object's coordinates are divided by, down and across."""
-    if item.box.normalized:
-        return 1.0, 1.0
-    if not (image.width and image.height):
-        raise errors.AnnotationError(
-            f"The boxes of {image.key!r} are in pixels, and its size is not known "
-            f"({image.width} x {image.height}): set width and height."
-        )
-    return float(image.height), float(image.width)
-
-
 def _fractions(
     item: annotated_image_pb2.Object, image: annotated_image_pb2.AnnotatedImage
 ) -> tuple[float, float, float, float]:
     """(ymin, xmin, ymax, xmax) in 0..1; the whole image where there is no box."""
     if not item.HasField("box"):
         return 0.0, 0.0, 1.0, 1.0
-    height, width = _scale(item, image)
+    height, width = shapes.scale(item, image)
     box = item.box
     return box.ymin / height, box.xmin / width, box.ymax / height, box.xmax / width
-
-
-def _encode_polygons(feature: Any, image: annotated_image_pb2.AnnotatedImage) -> None:
-    xs: list[float] = []
-    ys: list[float] = []
-    points: list[int] = []
-    owners: list[int] = []
-    for place, item in enumerate(image.objects):
-        for polygon in item.polygons:
-            height, width = _scale(item, image)
-            xs.extend(x / width for x in polygon.x)
-            ys.extend(y / height for y in polygon.y)
-            points.append(len(polygon.x))
-            owners.append(place)
-    _floats(feature[POLYGON_X], xs)
-    _floats(feature[POLYGON_Y], ys)
-    _ints(feature[POLYGON_POINTS], points)
-    _ints(feature[POLYGON_OBJECT], owners)
-
-
-def _encode_keypoints(feature: Any, image: annotated_image_pb2.AnnotatedImage) -> None:
-    xs: list[float] = []
-    ys: list[float] = []
-    points = [point for item in image.objects for point in item.keypoints]
-    for item in image.objects:
-        if item.keypoints:
-            height, width = _scale(item, image)
-            xs.extend(point.x / width for point in item.keypoints)
-            ys.extend(point.y / height for point in item.keypoints)
-    _floats(feature[KEYPOINT_X], xs)
-    _floats(feature[KEYPOINT_Y], ys)
-    _ints(feature[KEYPOINT_VISIBILITY], [point.visibility for point in points])
-    _bytes(feature[KEYPOINT_NAME], [point.name.encode() for point in points])
-    _ints(feature[KEYPOINT_COUNT], [len(item.keypoints) for item in image.objects])
-
-
-# An empty list is marked as present: a reader then knows its type.
-
-
-def _bytes(feature: example_pb2.Feature, values: Iterable[bytes]) -> None:
-    feature.bytes_list.SetInParent()
-    feature.bytes_list.value.extend(values)
-
-
-def _ints(feature: example_pb2.Feature, values: Iterable[int]) -> None:
-    feature.int64_list.SetInParent()
-    feature.int64_list.value.extend(values)
-
-
-def _floats(feature: example_pb2.Feature, values: Iterable[float]) -> None:
-    feature.float_list.SetInParent()
-    feature.float_list.value.extend(values)
 
 
 def decode(payload: bytes) -> annotated_image_pb2.AnnotatedImage:
@@ -317,14 +216,7 @@ def decode(payload: bytes) -> annotated_image_pb2.AnnotatedImage:
         CorruptRecordError: The bytes are no Example, or its features contradict
             each other.
     """
-    example = example_pb2.Example()
-    try:
-        example.ParseFromString(payload)
-    except message.DecodeError as error:
-        raise errors.CorruptRecordError(
-            f"The record ({len(payload)} bytes) is not a tf.train.Example."
-        ) from error
-    features = _Features(example)
+    features = Features(payload)
     try:
         image = annotated_image_pb2.AnnotatedImage(
             key=features.text(KEY),
@@ -336,9 +228,7 @@ def decode(payload: bytes) -> annotated_image_pb2.AnnotatedImage:
             orientation=features.first(ORIENTATION, 0),
         )
         _decode_objects(features, image)
-        _decode_polygons(features, image)
-        _decode_keypoints(features, image)
-        _decode_masks(features, image)
+        shapes.decode(features, image)
         _decode_metadata(features, image)
     except (ValueError, TypeError, RecursionError) as error:
         raise errors.CorruptRecordError(
@@ -347,26 +237,7 @@ def decode(payload: bytes) -> annotated_image_pb2.AnnotatedImage:
     return image
 
 
-class _Features:
-    """The features of an Example as plain values."""
-
-    def __init__(self, example: example_pb2.Example) -> None:
-        self._feature = example.features.feature
-
-    def values(self, name: str) -> list[Any]:
-        feature = self._feature.get(name)
-        kind = None if feature is None else feature.WhichOneof("kind")
-        return [] if kind is None else list(getattr(feature, kind).value)
-
-    def first(self, name: str, default: Any) -> Any:
-        values = self.values(name)
-        return values[0] if values else default
-
-    def text(self, name: str) -> str:
-        return str(self.first(name, b"").decode())
-
-
-def _decode_objects(features: _Features, image: annotated_image_pb2.AnnotatedImage) -> None:
+def _decode_objects(features: Features, image: annotated_image_pb2.AnnotatedImage) -> None:
     texts = features.values(OBJECT_TEXT)
     sides = {name: features.values(name) for name in BOX}
     flags = {field: features.values(name) for name, field in _FLAGS}
@@ -390,56 +261,7 @@ def _decode_objects(features: _Features, image: annotated_image_pb2.AnnotatedIma
             )
 
 
-def _decode_polygons(features: _Features, image: annotated_image_pb2.AnnotatedImage) -> None:
-    xs, ys = features.values(POLYGON_X), features.values(POLYGON_Y)
-    points, owners = features.values(POLYGON_POINTS), features.values(POLYGON_OBJECT)
-    if not (len(xs) == len(ys) == sum(points) and len(points) == len(owners)):
-        raise ValueError(
-            f"its polygons state {sum(points)} corners for {len(xs)} x and {len(ys)} y, "
-            f"and {len(owners)} owners for {len(points)} polygons"
-        )
-    begin = 0
-    for count, owner in zip(points, owners, strict=True):
-        if count < 0 or not 0 <= owner < len(image.objects):
-            raise ValueError(
-                f"a polygon of {count} corners belongs to object {owner} of {len(image.objects)}"
-            )
-        end = begin + count
-        image.objects[owner].polygons.add(x=xs[begin:end], y=ys[begin:end])
-        begin = end
-
-
-def _decode_keypoints(features: _Features, image: annotated_image_pb2.AnnotatedImage) -> None:
-    xs, ys = features.values(KEYPOINT_X), features.values(KEYPOINT_Y)
-    if not (xs or ys):
-        return
-    seen = features.values(KEYPOINT_VISIBILITY) or [2] * len(xs)
-    names = features.values(KEYPOINT_NAME) or [b""] * len(xs)
-    objects = len(image.objects)
-    # Others leave the counts out: all objects have as many then.
-    counts = features.values(KEYPOINT_COUNT) or [len(xs) // max(1, objects)] * objects
-    if not (len(xs) == len(ys) == len(seen) == len(names) == sum(counts)) or (
-        len(counts) != objects or min(counts) < 0
-    ):
-        raise ValueError(
-            f"its {objects} objects state {sum(counts)} keypoints for {len(xs)} x, {len(ys)} y, "
-            f"{len(seen)} visibilities and {len(names)} names"
-        )
-    points = zip(xs, ys, seen, names, strict=True)
-    for item, count in zip(image.objects, counts, strict=True):
-        for x, y, visibility, name in islice(points, count):
-            item.keypoints.add(x=x, y=y, visibility=visibility, name=name.decode())
-
-
-def _decode_masks(features: _Features, image: annotated_image_pb2.AnnotatedImage) -> None:
-    masks = features.values(MASK)
-    if masks and len(masks) != len(image.objects):
-        raise ValueError(f"{MASK} has {len(masks)} values for {len(image.objects)} objects")
-    for item, mask in zip(image.objects, masks, strict=False):
-        item.mask = mask
-
-
-def _decode_metadata(features: _Features, image: annotated_image_pb2.AnnotatedImage) -> None:
+def _decode_metadata(features: Features, image: annotated_image_pb2.AnnotatedImage) -> None:
     text = features.first(METADATA, None)
     if text is None:
         return

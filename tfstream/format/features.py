@@ -1,0 +1,81 @@
+"""The features of a `tf.train.Example` as plain values, without TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from google.protobuf import message
+
+from tfstream.errors import CorruptRecordError
+from tfstream.v1 import example_pb2
+
+__all__ = ["Features", "put_bytes", "put_floats", "put_ints"]
+
+
+class Features:
+    """The features of a record, read as they are asked for.
+
+    Args:
+        payload: A serialised `tf.train.Example`.
+        place: Where it was read, for messages; empty: not known.
+
+    Raises:
+        CorruptRecordError: The bytes are no Example.
+    """
+
+    def __init__(self, payload: bytes, place: str = "") -> None:
+        parsed = example_pb2.Example()
+        try:
+            parsed.ParseFromString(payload)
+        except message.DecodeError as error:
+            where = f" in {place}" if place else ""
+            raise CorruptRecordError(
+                f"the record{where} ({len(payload)} bytes) is not a tf.train.Example"
+            ) from error
+        self._features = parsed.features.feature
+
+    def values(self, name: str) -> Sequence[Any]:
+        """All values of a feature; none where it is not there."""
+        if name not in self._features:  # looking it up would add it
+            return ()
+        feature = self._features[name]
+        kind = feature.WhichOneof("kind")
+        return () if kind is None else getattr(feature, kind).value
+
+    def first(self, name: str, default: Any) -> Any:
+        """The only value of a feature."""
+        values = self.values(name)
+        return values[0] if values else default
+
+    def text(self, name: str) -> str:
+        """The only value of a text feature.
+
+        Raises:
+            TypeError: It is no text.
+        """
+        value = self.first(name, b"")
+        if not isinstance(value, bytes):
+            raise TypeError(f"{name} holds a number where text belongs")
+        return value.decode()
+
+
+# An empty list is marked as present: a reader then knows its type.
+
+
+def put_bytes(feature: example_pb2.Feature, values: Iterable[bytes]) -> None:
+    """Sets a feature of byte strings."""
+    feature.bytes_list.SetInParent()
+    feature.bytes_list.value.extend(values)
+
+
+def put_ints(feature: example_pb2.Feature, values: Iterable[int]) -> None:
+    """Sets a feature of whole numbers."""
+    feature.int64_list.SetInParent()
+    feature.int64_list.value.extend(values)
+
+
+def put_floats(feature: example_pb2.Feature, values: Iterable[float]) -> None:
+    """Sets a feature of floats."""
+    feature.float_list.SetInParent()
+    feature.float_list.value.extend(values)
