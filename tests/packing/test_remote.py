@@ -281,10 +281,10 @@ def test_an_upload_that_is_refused_ends_the_pack_and_it_can_go_on(tree, whole, b
 
 @pytest.fixture
 def no_scan(monkeypatch):
-    def scan_tree(*args, **options):
+    def survey(*args, **options):
         raise AssertionError("the scan has begun")
 
-    monkeypatch.setattr(run, "scan_tree", scan_tree)
+    monkeypatch.setattr(run, "Survey", survey)
 
 
 def test_a_bucket_that_may_not_be_written_is_told_before_the_scan(tree, bucket, home, no_scan):

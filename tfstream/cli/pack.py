@@ -62,6 +62,18 @@ def pack(
     project: Project = None,
     message: Message = "",
     author: Author = None,
+    runner: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUNNER",
+            help="Pack on Apache Beam: DirectRunner, DataflowRunner, FlinkRunner, SparkRunner, "
+            "PrismRunner, PortableRunner.",
+        ),
+    ] = None,
+    pipeline_options: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- OPTION...]", help="With --runner: its pipeline options."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Pack a tree of annotated images into a dataset of TFRecord shards.
@@ -88,6 +100,7 @@ def pack(
       tfstream pack coco packed --message "COCO 2017"
       tfstream pack ILSVRC gs://my-bucket/ilsvrc
       tfstream pack VOCdevkit/VOC2012 packed --format voc --on-invalid clip --shard-size 64MB
+      tfstream pack ILSVRC gs://my-bucket/ilsvrc --runner FlinkRunner -- --flink_master=host:8081
     """  # noqa: D301 (\b keeps click from filling the example's lines)
     from tfstream.packing import packer
     from tfstream.sizes import parse_size
@@ -111,5 +124,7 @@ def pack(
             project=project,
             message=message,
             author=author,
+            runner=runner,
+            pipeline_options=pipeline_options or (),
         )
     packed.show(result, "packed", dest, metadata=metadata, as_json=as_json)

@@ -24,9 +24,9 @@ from tfstream.storage.directory import Access, Directory, ObjectInfo
 from tfstream.storage.local import TEMPORARY_SUFFIX, LocalDirectory, flush_directory
 from tfstream.storage.uri import open_directory
 
-__all__ = ["Destination", "exists_already", "open_destination"]
+__all__ = ["WORKSPACE", "Destination", "exists_already", "open_destination"]
 
-_WORKSPACE = ".packing"
+WORKSPACE = ".packing"
 _OLD_SECONDS = 60.0  # no writer takes that long for a manifest
 # What a new file system holds before anybody puts anything there.
 _HARMLESS = {"lost+found"}
@@ -136,7 +136,7 @@ class _Local(Destination):
         self._path = path
         self._made = False
         self.directory = LocalDirectory(str(path))
-        self.workspace = path / _WORKSPACE
+        self.workspace = path / WORKSPACE
         self.rejects = Path(f"{path}.rejects.jsonl")
 
     def _check_empty(self, *, resuming: bool) -> None:

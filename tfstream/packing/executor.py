@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TypeAlias
 
 from tfstream.packing.base import Base
 from tfstream.packing.delivery import Delivered
@@ -16,7 +18,7 @@ from tfstream.packing.steps import Plan, Planned
 from tfstream.packing.survey import Scanned, Survey
 from tfstream.packing.workspace import Workspace
 
-__all__ = ["Executor", "Undertaking"]
+__all__ = ["Executing", "Executor", "Undertaking"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,3 +90,7 @@ class Executor(abc.ABC):
         Args:
             sizes: Bytes of each shard that is yet to be written.
         """
+
+
+# Makes the executor of a job, which is used in a `with` block.
+Executing: TypeAlias = Callable[[Undertaking], AbstractContextManager[Executor]]

@@ -47,7 +47,7 @@ class LocalExecutor(Executor):
         show.begin("Scanning")
         with open(self._what.work.spool, "wb") as file:
             for found in self._pool.map(scan, survey.tasks(), show.update):
-                kept = found if survey.fits(found) else survey.admit(found)
+                kept = found if survey.fits(found) else survey.admit(found)[0]
                 self._table.append(kept.batch)
                 file.write(kept.batch.entries)
                 survey.add(kept)

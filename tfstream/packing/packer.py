@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from tfstream.annotations import Source, locate
+from tfstream.errors import InvalidArgumentError
 from tfstream.format.label_map import LabelMap
 from tfstream.packing.destination import open_destination
+from tfstream.packing.executor import Executing
 from tfstream.packing.job import Job, PackResult
+from tfstream.packing.local import local
 from tfstream.packing.options import DEFAULT_SHARD_BYTES, Options, process_count
 from tfstream.packing.run import run
 from tfstream.sizes import parse_size
@@ -36,6 +40,8 @@ def pack(
     message: str = "",
     author: str | None = None,
     progress: bool = True,
+    runner: str | None = None,
+    pipeline_options: Sequence[str] = (),
 ) -> PackResult:
     """Packs a tree of annotated images into a new dataset.
 
@@ -81,6 +87,10 @@ def pack(
         message: What for; the manifest keeps it.
         author: Who packs; None: $TFSTREAM_AUTHOR, or the user's name and the host's.
         progress: Whether to tell of the progress, on standard error.
+        runner: Of Apache Beam, whose workers do the work instead of processes of this machine:
+            "DirectRunner", "DataflowRunner", "FlinkRunner", "SparkRunner", "PrismRunner" or
+            "PortableRunner". The bytes are the same. Needs `pip install 'tfstream[beam]'`.
+        pipeline_options: Of the runner, such as `["--direct_num_workers=4"]`.
 
     Returns:
         What was made; `tfstream.pack` returns the dataset itself, opened.
@@ -109,19 +119,40 @@ def pack(
     workers = process_count(processes)
     if labels is not None and not isinstance(labels, LabelMap):
         labels = LabelMap.from_file(labels, background=background)
-    return run(
-        Job(
-            reader=reader,
-            root=root,
-            options=options,
-            labels=labels,
-            background=background,
-            metadata=None if metadata is None else Path(metadata),
-            destination=open_destination(dest, workspace=workspace, project=project),
-            rejects=None if rejects is None else Path(rejects),
-            message=message,
-            author=author,
-            processes=workers,
-            progress=progress,
-        )
+    job = Job(
+        reader=reader,
+        root=root,
+        options=options,
+        labels=labels,
+        background=background,
+        metadata=None if metadata is None else Path(metadata),
+        destination=open_destination(dest, workspace=workspace, project=project),
+        rejects=None if rejects is None else Path(rejects),
+        message=message,
+        author=author,
+        processes=workers,
+        progress=progress,
     )
+    return run(job, _executor(runner, pipeline_options, processes))
+
+
+def _executor(
+    runner: str | None, pipeline_options: Sequence[str], processes: int | None
+) -> Executing:
+    """Who does the work."""
+    if runner is None:
+        if pipeline_options:
+            raise InvalidArgumentError(
+                f"pipeline_options={list(pipeline_options)} are for a runner of Apache Beam: name "
+                "it with runner=… (--runner)."
+            )
+        return local
+    if processes is not None:
+        raise InvalidArgumentError(
+            f"processes={processes} is for packing without a runner, and runner={runner!r} has "
+            "workers: say how many with its own pipeline options."
+        )
+    from tfstream.packing.beam.executor import on
+    from tfstream.packing.beam.pipelines import Pipelines
+
+    return on(Pipelines(runner, pipeline_options))

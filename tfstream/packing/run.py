@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from tfstream.packing.base import Base
 from tfstream.packing.columns import Columns
 from tfstream.packing.delivery import find_delivered, remove_leftovers
 from tfstream.packing.destination import Destination, exists_already
-from tfstream.packing.executor import Executor, Undertaking
+from tfstream.packing.executor import Executing, Executor, Undertaking
 from tfstream.packing.job import Job, PackResult, to_json
 from tfstream.packing.journal import ShardResult
 from tfstream.packing.local import local
@@ -39,9 +38,7 @@ from tfstream.v1 import manifest_pb2
 __all__ = ["run"]
 
 
-def run(
-    job: Job, executor: Callable[[Undertaking], AbstractContextManager[Executor]] = local
-) -> PackResult:
+def run(job: Job, executor: Executing = local) -> PackResult:
     """Does a job, or what is left of it where it was interrupted.
 
     Args:

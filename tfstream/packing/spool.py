@@ -19,7 +19,16 @@ from tfstream.v1 import annotated_image_pb2
 
 _Number = TypeVar("_Number", bound=np.generic)
 
-__all__ = ["Batch", "Entry", "Spool", "Table", "pack_entry", "unpack_entries"]
+__all__ = [
+    "Batch",
+    "Entry",
+    "Spool",
+    "Table",
+    "entry_offsets",
+    "pack_entry",
+    "unpack_entries",
+    "unpack_entry",
+]
 
 # Bytes of the annotation; bytes and mtime of the image file; whether it is re-encoded.
 _HEADER = struct.Struct("<IQq?")
@@ -77,9 +86,13 @@ def unpack_entries(batch: Batch) -> Iterator[annotated_image_pb2.AnnotatedImage]
     """The annotations of a batch."""
     begin = 0
     for length in batch.lengths:
-        text = batch.entries[begin + _HEADER.size : begin + length]
-        yield annotated_image_pb2.AnnotatedImage.FromString(text)
+        yield unpack_entry(batch.entries[begin : begin + length])
         begin += length
+
+
+def unpack_entry(entry: bytes) -> annotated_image_pb2.AnnotatedImage:
+    """The annotation of one entry."""
+    return annotated_image_pb2.AnnotatedImage.FromString(entry[_HEADER.size :])
 
 
 def pack_entry(
@@ -89,6 +102,15 @@ def pack_entry(
     annotation = image.SerializeToString(deterministic=True)
     header = _HEADER.pack(len(annotation), facts.bytes, facts.mtime_ns, reencode)
     return header + annotation
+
+
+def entry_offsets(entries: bytes | bytearray) -> list[int]:
+    """Where each entry begins, of some that lie one behind the other."""
+    offsets, at = [], 0
+    while at < len(entries):
+        offsets.append(at)
+        at += _HEADER.size + _HEADER.unpack_from(entries, at)[0]
+    return offsets
 
 
 class Table:

@@ -53,7 +53,11 @@ class Scanned:
 
 
 class Survey:
-    """Hands out the tasks of a scan, and adds up what they find, in their order."""
+    """Hands out the tasks of a scan, and adds up what they find, in their order.
+
+    Attributes:
+        labels: The labels that there may be; None: any.
+    """
 
     def __init__(
         self,
@@ -82,9 +86,9 @@ class Survey:
         self._base = base
         self._columns = columns
         self._metadata = metadata
-        self._labels = job.labels
+        self.labels = job.labels
         if base is not None and job.labels is not None:
-            self._labels = base.require_begins(job.labels)
+            self.labels = base.require_begins(job.labels)
         self._listing = Listing(scratch)
         self._rejects = rejects
         self._names: set[str] = set()
@@ -103,15 +107,15 @@ class Survey:
         entries = job.reader.entries(job.root, self._listing)
         path = self._metadata.path if self._metadata else None
         while chunk := list(islice(entries, CHUNK)):
-            yield ScanTask(chunk, job.options, self._labels, path)
+            yield ScanTask(chunk, job.options, self.labels, path)
 
     def fits(self, found: ScanResult) -> bool:
         """Takes in the metadata columns of a result, unless one is not as it is elsewhere."""
         first = {name: f"the record {key!r}" for name, key in found.first.items()}
         return not self._columns.take(found.kinds, first)
 
-    def admit(self, found: ScanResult) -> ScanResult:
-        """What remains of a result that does not fit, its columns taken in."""
+    def admit(self, found: ScanResult) -> tuple[ScanResult, list[int]]:
+        """What remains of a result that does not fit, its columns taken in; and which records."""
         return _admit(found, self._columns, self._job.options.on_invalid)
 
     def add(self, found: ScanResult) -> None:
@@ -140,7 +144,7 @@ class Survey:
                 f"{job.root} holds no annotation{besides}: there is none in its "
                 f"{job.reader.layout}."
             )
-        labels = self._labels if self._labels is not None else self._found_labels()
+        labels = self.labels if self.labels is not None else self._found_labels()
         how: list[object] = [asdict(job.options), asdict(labels), self._columns.kinds]
         if base is not None:
             how += [base.manifest.version, base.manifest.commit]
@@ -168,8 +172,8 @@ class Survey:
         )
 
 
-def _admit(found: ScanResult, columns: Columns, on_invalid: str) -> ScanResult:
-    """What remains of some records, one after the other, where their metadata disagree."""
+def _admit(found: ScanResult, columns: Columns, on_invalid: str) -> tuple[ScanResult, list[int]]:
+    """What remains of some records, and their places, where their metadata disagree."""
     keep: list[int] = []
     labels: set[str] = set()
     rejects = []
@@ -195,7 +199,7 @@ def _admit(found: ScanResult, columns: Columns, on_invalid: str) -> ScanResult:
             keep.append(place)
             labels.update(item.label for item in image.objects)
     digests = [found.digest[DIGEST_BYTES * place : DIGEST_BYTES * (place + 1)] for place in keep]
-    return dataclasses.replace(
+    kept = dataclasses.replace(
         found,
         batch=found.batch.take(keep),
         digest=b"".join(digests),
@@ -203,3 +207,4 @@ def _admit(found: ScanResult, columns: Columns, on_invalid: str) -> ScanResult:
         rejects=[*found.rejects, *rejects],
         left_out=found.left_out + len(found.batch.lengths) - len(keep),
     )
+    return kept, keep

@@ -1,0 +1,199 @@
+"""Runs pipelines on a runner of Apache Beam; the only module that imports it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tfstream.errors import InvalidArgumentError, PackError
+from tfstream.format.names import nearest
+from tfstream.packing.beam.rows import Rows
+from tfstream.packing.beam.work import (
+    ScanOrders,
+    ShardOrder,
+    WriteOrders,
+    order_name,
+    scan_part,
+    sort_bucket,
+    write_one,
+)
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+__all__ = ["RUNNERS", "Pipelines"]
+
+RUNNERS = (
+    "DirectRunner",
+    "DataflowRunner",
+    "FlinkRunner",
+    "SparkRunner",
+    "PrismRunner",
+    "PortableRunner",
+)
+# These take options besides, of which only their job servers know.
+_SERVED = ("FlinkRunner", "SparkRunner", "PrismRunner", "PortableRunner")
+# Workers would tell of every channel that they open.
+_LEVEL = "--default_sdk_harness_log_level"
+
+
+class Pipelines:
+    """A runner, with its options."""
+
+    def __init__(self, runner: str, flags: Sequence[str]) -> None:
+        """Checks both, as far as that can be done without running anything.
+
+        Args:
+            runner: One of `RUNNERS`.
+            flags: Of the pipeline, such as `--direct_num_workers=2`.
+
+        Raises:
+            InvalidArgumentError: There is no such runner, it is not installed, or the options are
+                not such.
+        """
+        if runner not in RUNNERS:
+            raise InvalidArgumentError(
+                f"runner={runner!r} is not a runner. {nearest(runner, RUNNERS, 'runners')}"
+            )
+        try:
+            import apache_beam  # noqa: F401
+        except ImportError as error:
+            raise InvalidArgumentError(
+                f"runner={runner!r} needs Apache Beam: pip install 'tfstream[beam]'"
+            ) from error
+        self._name = runner
+        self._flags = _checked(runner, flags)
+        self._runner = _create(runner)
+
+    def scan(self, parts: int, orders: ScanOrders) -> None:
+        """Scans all parts of a listing, and sorts what is found into buckets.
+
+        Raises:
+            PackError: The pipeline failed.
+        """
+        import apache_beam as beam
+
+        with self._pipeline() as pipeline:
+            (
+                pipeline
+                | "Listing" >> beam.Create([parts])
+                | "Parts" >> beam.FlatMap(_numbers).with_output_types(int)
+                | "Spread" >> beam.Reshuffle()
+                | "Scan"
+                >> beam.FlatMap(functools.partial(scan_part, orders=orders)).with_output_types(
+                    tuple[int, Rows]
+                )
+                | "Shuffle" >> beam.GroupByKey()
+                | "Sort" >> beam.MapTuple(functools.partial(sort_bucket, orders=orders))
+            )
+
+    def write(self, groups: int, orders: WriteOrders) -> None:
+        """Writes the shards of all groups of orders.
+
+        Raises:
+            PackError: The pipeline failed.
+        """
+        import apache_beam as beam
+
+        with self._pipeline() as pipeline:
+            (
+                pipeline
+                | "Plan" >> beam.Create([groups])
+                | "Groups" >> beam.FlatMap(_numbers).with_output_types(int)
+                | "Orders"
+                >> beam.FlatMap(functools.partial(_orders, orders=orders)).with_output_types(
+                    ShardOrder
+                )
+                | "Spread" >> beam.Reshuffle()
+                | "Write" >> beam.Map(functools.partial(write_one, orders=orders))
+            )
+
+    @contextlib.contextmanager
+    def _pipeline(self) -> Iterator[Any]:
+        import apache_beam as beam
+        from apache_beam.runners.runner import PipelineState
+
+        try:
+            pipeline = beam.Pipeline(runner=self._runner, options=_options(self._flags))
+        except ValueError as error:  # what the runner cannot do without
+            raise InvalidArgumentError(
+                f"The pipeline options do not suit the {self._name}: {' '.join(str(error).split())}"
+            ) from error
+        yield pipeline
+        try:
+            state = pipeline.run().wait_until_finish()
+        except Exception as error:
+            raise PackError(f"The pipeline failed on the {self._name}: {_said(error)}") from error
+        if state not in (None, PipelineState.DONE):
+            raise PackError(
+                f"The pipeline ended as {state} on the {self._name}, whose logs say why."
+            )
+
+
+def _numbers(count: int) -> Iterator[int]:
+    yield from range(count)
+
+
+def _orders(group: int, orders: WriteOrders) -> list[ShardOrder]:
+    found: list[ShardOrder] = orders.scratch.get_value(order_name(group))
+    return found
+
+
+def _options(flags: Sequence[str]) -> PipelineOptions:
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    return PipelineOptions(list(flags))
+
+
+def _create(runner: str) -> Any:
+    from apache_beam.runners.runner import create_runner
+
+    try:
+        return create_runner(runner)
+    except ImportError as error:
+        raise InvalidArgumentError(
+            f"runner={runner!r} cannot be used, as {error}. For Dataflow: "
+            "pip install 'apache-beam[gcp]'"
+        ) from error
+
+
+def _checked(runner: str, flags: Sequence[str]) -> tuple[str, ...]:
+    """The options, all of which Beam knows: it would warn of others, and leave them out."""
+    from apache_beam.options import pipeline_options
+
+    for flag in flags:
+        if flag.partition("=")[0] == "--runner":
+            raise InvalidArgumentError(
+                f"{flag!r} is among the pipeline options: give it as runner=… (--runner) alone."
+            )
+    parser = pipeline_options._BeamArgumentParser(allow_abbrev=False)
+    for each in pipeline_options.PipelineOptions.__subclasses__():
+        each._add_argparse_args(parser)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            _, unknown = parser.parse_known_args(list(flags))
+    except SystemExit as error:
+        told = said.getvalue().rpartition("error: ")[2].strip()
+        raise InvalidArgumentError(f"The pipeline options cannot be used: {told}.") from error
+    if wrong := [flag for flag in unknown if runner not in _SERVED or not flag.startswith("-")]:
+        known = [name for action in parser._actions for name in action.option_strings]
+        raise InvalidArgumentError(
+            f"{wrong[0]!r} is not a pipeline option of Beam's. "
+            f"{nearest(wrong[0].partition('=')[0], known, 'options')}"
+        )
+    quiet = () if any(flag.startswith(_LEVEL) for flag in flags) else (f"{_LEVEL}=WARNING",)
+    # The DirectRunner gives what it may to Prism, which it would download. Of pipelines that
+    # may have unsafe triggers it runs all itself; ours have no triggers.
+    direct = ("--allow_unsafe_triggers",) if runner == "DirectRunner" else ()
+    return (*flags, *quiet, *direct)
+
+
+def _said(error: Exception) -> str:
+    """What an exception of Beam's says, without the traces of its threads."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    plain = [line for line in lines if not line.startswith(("File ", "Traceback", "^", "~"))]
+    return (plain or [type(error).__name__])[-1][:500]
