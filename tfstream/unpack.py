@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfstream.errors import CorruptRecordError
-from tfstream.format import example
+from tfstream.format import example, tensors
 
 if TYPE_CHECKING:
     from tfstream.v1.annotated_image_pb2 import AnnotatedImage
@@ -26,6 +26,8 @@ def unpack(image: AnnotatedImage, *, place: str) -> dict[str, Any]:
     Raises:
         CorruptRecordError: The image cannot be decoded.
     """
+    if image.HasField("tensor"):
+        return _unpack_tensor(image)
     import PIL.Image
     import PIL.ImageOps
 
@@ -50,4 +52,14 @@ def unpack(image: AnnotatedImage, *, place: str) -> dict[str, Any]:
             "occluded": np.array([o.occluded for o in image.objects], bool),
             "crowd": np.array([o.crowd for o in image.objects], bool),
         },
+    }
+
+
+def _unpack_tensor(image: AnnotatedImage) -> dict[str, Any]:
+    main = example.main_object(image)
+    return {
+        "key": image.key,
+        "tensor": tensors.numbers(image.tensor),
+        "label": None if main is None else image.objects[main].label,
+        "target": tensors.numbers(image.target) if image.HasField("target") else None,
     }

@@ -16,7 +16,7 @@ __all__ = ["Messages"]
 
 
 class Messages(AnnotationReader):
-    """Takes each image's bytes from `encoded`, or from the file `image_path`.
+    """Takes each image's bytes from `encoded`, or from the file `image_path`; or its tensor.
 
     A key that is empty is made of the path, and an empty split is "train".
     """
@@ -51,8 +51,8 @@ class Messages(AnnotationReader):
                 problem = f"{where} has neither a key nor an image_path"
             elif image.encoded:
                 path = str(_put(listing.scratch / str(number), image))
-            elif not path:
-                problem = f"{where}, {key!r}, has neither encoded bytes nor an image_path"
+            elif not path and not image.tensor.data:
+                problem = f"{where}, {key!r}, has neither encoded bytes nor an image_path, nor a tensor"
             told = annotated_image_pb2.AnnotatedImage()
             told.CopyFrom(image)
             told.ClearField("encoded")

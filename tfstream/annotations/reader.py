@@ -49,11 +49,13 @@ class Listing:
         scratch: A directory for files that the listing needs meanwhile.
         left_out: Counts, by reason, of the files that are no entry.
         labels: The labels in their order, each with its title or "", where the format has them.
+        columns: Of text files: the columns that are the "tensor" and the "target".
     """
 
     scratch: Path
     left_out: Counter[str] = field(default_factory=Counter)
     labels: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class AnnotationReader(Protocol):
@@ -85,6 +87,11 @@ class AnnotationReader(Protocol):
         "corners" are two corners, "sizes" one corner, width and height.
         """
         return "corners"
+
+    @property
+    def images(self) -> bool:
+        """Whether the format has images; if not, each record has what is to be predicted."""
+        return True
 
     def find(self, source: str) -> list[str]:
         """The trees of this format at `source` or up to three levels below, sorted."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["cat"]
 
+_FEW_BYTES = 512  # of a tensor that is shown
+
 
 def cat(
     dataset: options.Dataset,
@@ -60,10 +62,7 @@ def _as_dict(found: AnnotatedImage, place: Place, titles: dict[str, str]) -> dic
         "split": place.split,
         "filename": found.image_path,
         "format": found.format,
-        "width": found.width,
-        "height": found.height,
-        "orientation": found.orientation,
-        "bytes": len(found.encoded),
+        **_content(found),
         "label": None if main is None else found.objects[main].label,
         "objects": [_object(item, found, titles) for item in found.objects],
         "metadata": example.metadata(found) if place.metadata is None else place.metadata,
@@ -71,6 +70,25 @@ def _as_dict(found: AnnotatedImage, place: Place, titles: dict[str, str]) -> dic
         "offset": place.offset,
         "length": place.length,
     }
+
+
+def _content(found: AnnotatedImage) -> dict[str, Any]:
+    """What is told of the image, or of the tensor in its place."""
+    from tfstream.format import tensors
+
+    told: dict[str, Any] = {}
+    if found.HasField("tensor"):
+        told["tensor"] = str(tensors.TensorSpec.of(found.tensor))
+        told["bytes"] = len(found.tensor.data)
+        if len(found.tensor.data) <= _FEW_BYTES:
+            told["values"] = tensors.numbers(found.tensor).tolist()
+    else:
+        told["width"], told["height"] = found.width, found.height
+        told["orientation"] = found.orientation
+        told["bytes"] = len(found.encoded)
+    if found.HasField("target"):
+        told["target"] = tensors.numbers(found.target).tolist()
+    return told
 
 
 def _object(item: Object, found: AnnotatedImage, titles: dict[str, str]) -> dict[str, Any]:
@@ -108,6 +126,10 @@ def _write_picture(found: AnnotatedImage, titles: dict[str, str], path: Path) ->
     from tfstream.cli import drawing
     from tfstream.storage import local
 
+    if found.HasField("tensor"):
+        raise errors.InvalidArgumentError(
+            f"Record {found.key!r} holds a tensor and no image: leave --image {path} out."
+        )
     if path.exists():
         raise errors.InvalidArgumentError(
             f"{path} exists already, and nothing is overwritten. Name another file for --image."

@@ -65,9 +65,13 @@ def _lines(
     parts = [split.statistics for split in loaded.splits]
     if any(part.records for part in parts):
         yield ""
-        yield from _image_lines(parts)
-        yield ""
-        yield from _label_lines(loaded, every=every, width=width)
+        if loaded.schema.HasField("tensor"):
+            yield from _tensor_lines(loaded, parts)
+        else:
+            yield from _image_lines(parts)
+        if loaded.labels.labels:
+            yield ""
+            yield from _label_lines(loaded, every=every, width=width)
     if loaded.schema.metadata:
         yield ""
         columns = (f"{name} ({kind})" for name, kind in sorted(loaded.schema.metadata.items()))
@@ -126,6 +130,19 @@ def _image_lines(parts: list[Statistics]) -> Iterator[str]:
         low, mean, high = _range((part.records, getattr(part, field)) for part in parts)
         rows.append([name, text.count(round(low)), f"{mean:,.1f}", text.count(round(high))])
     yield from text.table(rows)
+
+
+def _tensor_lines(loaded: Manifest, parts: list[Statistics]) -> Iterator[str]:
+    from tfstream.format.tensors import Contents
+
+    contents = Contents.from_proto(loaded.schema)
+    for what, spec in (("tensors", contents.tensor), ("targets", contents.target)):
+        if spec is not None:
+            names = f": {', '.join(spec.names)}" if spec.names else ""
+            yield f"{what}: {spec}{names}"
+    total = sum(part.image_bytes for part in parts)
+    records = sum(part.records for part in parts)
+    yield f"in all {text.size(total)}, {text.size(total / records)} each"
 
 
 def _range(parts: Iterable[tuple[int, Range]]) -> tuple[float, float, float]:

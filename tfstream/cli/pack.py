@@ -45,9 +45,12 @@ def pack(
         ),
     ] = None,
     background: Annotated[
-        bool,
-        typer.Option(help="One more class, the last, for images without an object."),
-    ] = True,
+        bool | None,
+        typer.Option(
+            help="One more class, the last, for images without an object; if not said, where "
+            "there are images."
+        ),
+    ] = None,
     metadata: Metadata = None,
     seed: Annotated[int, typer.Option(help="Of the shuffle.")] = 0,
     shard_size: Annotated[
@@ -91,8 +94,10 @@ def pack(
       open-images     *-annotations-bbox.csv, *-imagelabels.csv
       labelme         a JSON file beside each image
       jsonl           a line an image: {"image": "a.jpg", "label": "dog"}
+      npy             labels.json ({id: class}), perhaps partition.json, and ID.npy files
       csv             path,label or path,xmin,ymin,xmax,ymax,label; also .tsv
       imagefolder     a directory a class, below train and val or not
+      rows            columns of numbers, and one of what is to be predicted; no images
 
     \b
     Example:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from tfstream import errors
-from tfstream.format import shapes
+from tfstream.format import shapes, tensors
 from tfstream.format.features import Features, put_bytes, put_floats, put_ints
 from tfstream.format.label_map import LabelMap
 from tfstream.v1 import annotated_image_pb2, example_pb2
@@ -127,7 +127,7 @@ def encode(image: annotated_image_pb2.AnnotatedImage, labels: LabelMap) -> bytes
     Equal images give equal bytes.
 
     Args:
-        image: With `encoded`, `format`, `width`, `height` and `orientation` set.
+        image: With `encoded`, `format`, `width`, `height` and `orientation` set; or with `tensor`.
         labels: Gives the objects' labels their indices.
 
     Raises:
@@ -136,13 +136,17 @@ def encode(image: annotated_image_pb2.AnnotatedImage, labels: LabelMap) -> bytes
     """
     example = example_pb2.Example()
     feature = example.features.feature
-    put_bytes(feature[ENCODED], [image.encoded])
-    put_bytes(feature[FORMAT], [image.format.encode()])
-    put_ints(feature[HEIGHT], [image.height])
-    put_ints(feature[WIDTH], [image.width])
-    put_ints(feature[ORIENTATION], [image.orientation or 1])
     put_bytes(feature[KEY], [image.key.encode()])
-    put_bytes(feature[FILENAME], [filename(image).encode()])
+    pictured = not image.HasField("tensor")
+    if pictured:
+        put_bytes(feature[ENCODED], [image.encoded])
+        put_bytes(feature[FORMAT], [image.format.encode()])
+        put_ints(feature[HEIGHT], [image.height])
+        put_ints(feature[WIDTH], [image.width])
+        put_ints(feature[ORIENTATION], [image.orientation or 1])
+    if pictured or image.image_path:
+        put_bytes(feature[FILENAME], [filename(image).encode()])
+    tensors.encode(feature, image)
 
     main = main_object(image)
     if main is not None:
@@ -153,14 +157,16 @@ def encode(image: annotated_image_pb2.AnnotatedImage, labels: LabelMap) -> bytes
         put_ints(feature[LABEL], [labels.background])
 
     objects = image.objects
-    put_ints(feature[OBJECT_LABEL], [labels.index(item.label) for item in objects])
-    put_bytes(feature[OBJECT_TEXT], [item.label.encode() for item in objects])
-    boxes = [_fractions(item, image) for item in objects]
-    for side, name in enumerate(BOX):
-        put_floats(feature[name], [box[side] for box in boxes])
-    for name, field in _FLAGS:
-        put_ints(feature[name], [int(getattr(item, field)) for item in objects])
-    shapes.encode(feature, image)
+    if pictured or objects:
+        put_ints(feature[OBJECT_LABEL], [labels.index(item.label) for item in objects])
+        put_bytes(feature[OBJECT_TEXT], [item.label.encode() for item in objects])
+    if pictured:
+        boxes = [_fractions(item, image) for item in objects]
+        for side, name in enumerate(BOX):
+            put_floats(feature[name], [box[side] for box in boxes])
+        for name, field in _FLAGS:
+            put_ints(feature[name], [int(getattr(item, field)) for item in objects])
+        shapes.encode(feature, image)
     if image.metadata:
         put_bytes(feature[METADATA], [metadata_text(image)])
     return example.SerializeToString(deterministic=True)
@@ -227,6 +233,7 @@ def decode(payload: bytes) -> annotated_image_pb2.AnnotatedImage:
             height=features.first(HEIGHT, 0),
             orientation=features.first(ORIENTATION, 0),
         )
+        tensors.decode(features, image)
         _decode_objects(features, image)
         shapes.decode(features, image)
         _decode_metadata(features, image)

@@ -74,9 +74,9 @@ class Row:
         length: Bytes of the whole frame: the next one begins at offset + length.
         width: Pixels, as displayed.
         height: Pixels, as displayed.
-        format: "jpeg", "png" ...
+        format: "jpeg", "png" ...; "tensor".
         orientation: EXIF's, 1 to 8.
-        bytes: Of the encoded image alone.
+        bytes: Of the encoded image alone, or the tensor.
         label: Of the main object; None without objects.
         objects: How many there are.
         labels: How many objects bear each label that occurs.
@@ -114,7 +114,7 @@ class Row:
             height=image.height,
             format=image.format,
             orientation=image.orientation or 1,
-            bytes=len(image.encoded),
+            bytes=len(image.encoded) or len(image.tensor.data),
             label=None if main is None else image.objects[main].label,
             objects=len(image.objects),
             labels=dict(sorted(Counter(item.label for item in image.objects).items())),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from tfstream.format import example
+from tfstream.format import example, tensors
 from tfstream.format.label_map import LabelMap
 from tfstream.v1 import annotated_image_pb2
 
@@ -16,11 +16,13 @@ def encoded_size(image: annotated_image_pb2.AnnotatedImage, image_bytes: int) ->
     """Bytes of `example.encode`, if the label map has a background class and 128 classes at most.
 
     Args:
-        image: All but `encoded`.
-        image_bytes: Of what will be in `encoded`.
+        image: All but `encoded`, or the tensor's data.
+        image_bytes: Of what will be in the one or the other.
     """
+    if image.HasField("tensor"):
+        return _measured(image, tensors.FEATURES[0], len(image.tensor.data), image_bytes)
     if any(item.polygons or item.keypoints or item.mask for item in image.objects):
-        return _measured(image, image_bytes)
+        return _measured(image, example.ENCODED, 0, image_bytes)
     names = [len(item.label.encode()) for item in image.objects]
     total = _same_for_all(len(names))
     total += _bytes(example.ENCODED, (image_bytes,))
@@ -92,11 +94,12 @@ def _same_for_all(objects: int) -> int:
     return _inside(total) - others
 
 
-def _measured(image: annotated_image_pb2.AnnotatedImage, image_bytes: int) -> int:
-    """By encoding all but the image's bytes."""
+def _measured(
+    image: annotated_image_pb2.AnnotatedImage, feature: str, held: int, stored: int
+) -> int:
+    """By encoding all that is there, and counting the bytes of one feature as what they will be."""
     total = _inside(len(example.encode(image, _Zero(names=()))))
-    empty, full = _bytes(example.ENCODED, (0,)), _bytes(example.ENCODED, (image_bytes,))
-    return _field(total - empty + full)
+    return _field(total - _bytes(feature, (held,)) + _bytes(feature, (stored,)))
 
 
 def _inside(size: int) -> int:

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from tfstream.errors import InvalidArgumentError
 from tfstream.format import index, manifest
 from tfstream.format.label_map import LabelMap
+from tfstream.format.tensors import Contents
 from tfstream.packing.columns import Column
+from tfstream.packing.contents import Kind
 from tfstream.packing.plan import key_hash
 from tfstream.packing.pool import Pool
 from tfstream.packing.progress import Progress
@@ -60,6 +62,12 @@ class Base:
             name: Column(kind, origin, fixed=True)
             for name, kind in self.manifest.schema.metadata.items()
         }
+
+    @property
+    def kind(self) -> Kind:
+        """What records hold: those that are added must hold the same."""
+        origin = f"version {self.manifest.version} of the dataset"
+        return Kind(Contents.from_proto(self.manifest.schema), origin)
 
     def require_begins(self, labels: LabelMap) -> LabelMap:
         """A label map that is to follow this version's, checked: no index may change.

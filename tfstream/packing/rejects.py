@@ -27,6 +27,7 @@ Kind = Literal[
     "annotation",
     "metadata",
     "image",
+    "contents",
     "size",
     "box",
     "polygon",

@@ -19,9 +19,10 @@ from tfstream.errors import AnnotationError, MissingImageError
 from tfstream.format import example, index, record
 from tfstream.format.label_map import LabelMap
 from tfstream.format.size import encoded_size, index_slack
-from tfstream.packing import metadata, reencode
+from tfstream.format.tensors import Contents
+from tfstream.packing import contents, metadata, reencode
 from tfstream.packing.box_kinds import BoxKinds
-from tfstream.packing.images import ImageFacts, probe
+from tfstream.packing.images import ImageFacts
 from tfstream.packing.options import Options
 from tfstream.packing.plan import key_hash
 from tfstream.packing.rejects import Action, Kind, Reject
@@ -68,6 +69,7 @@ class ScanResult:
         rejects: What is wrong, in the order of the entries.
         left_out: Entries that make no record.
         boxes: What kind of boxes there are.
+        contents: What records hold, each with the key of the first that does.
     """
 
     batch: Batch
@@ -79,6 +81,7 @@ class ScanResult:
     rejects: list[Reject]
     left_out: int
     boxes: BoxKinds
+    contents: dict[Contents, str]
 
 
 def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:
@@ -102,6 +105,7 @@ def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:
     labels: set[str] = set()
     kinds: dict[str, set[str]] = {}
     first: dict[str, str] = {}
+    held: dict[Contents, str] = {}
     rejects: list[Reject] = []
     image_bytes = 0
     rows, joined = _join(task)
@@ -116,7 +120,8 @@ def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:
             first.setdefault(name, image.key)
         guess = reencode.plan(image, facts, task.options)
         hashes.append(key_hash(image.key, task.options.seed))
-        stored = facts.bytes if guess is None else guess
+        stored = contents.stored_bytes(image, facts) if guess is None else guess
+        held.setdefault(Contents.of(image), image.key)
         sizes.append(encoded_size(image, stored) + record.FRAME_BYTES)
         slack.append(index_slack(len(image.objects)))
         splits.append(image.split)
@@ -141,6 +146,7 @@ def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:
         rejects=rejects,
         left_out=len(task.entries) - len(entries),
         boxes=boxes,
+        contents=held,
     )
 
 
@@ -176,7 +182,7 @@ def _scan_one(
             example.put_metadata(image, sidecars.read(file, names))
         example.put_metadata(image, joined)
         kind, file = "image", entry.image_path
-        facts = probe(entry.image_path)
+        facts = contents.facts(image, task.options)
         usual.look(image, facts.displayed)
     except MissingImageError as error:
         rejects.append(reject(file=entry.image_path, kind="missing image", reason=str(error)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import warnings
@@ -17,9 +18,11 @@ from tfstream.annotations import Listing, sidecars
 from tfstream.errors import AnnotationError
 from tfstream.format import index
 from tfstream.format.label_map import LabelMap
+from tfstream.format.tensors import IMAGES, Contents
 from tfstream.packing.base import Base
 from tfstream.packing.box_kinds import BoxKinds
 from tfstream.packing.columns import Columns
+from tfstream.packing.contents import Kind
 from tfstream.packing.job import Job
 from tfstream.packing.metadata import MetadataFile
 from tfstream.packing.rejects import Reject, RejectsFile
@@ -37,6 +40,7 @@ class Scanned:
         records: How many there can be.
         labels: The label map.
         metadata: The metadata columns: name to type.
+        contents: What all records hold.
         commit: Hash of what will be packed, how, and what it is added to.
         rejected: Entries of the tree that make no record, because something is wrong with them.
         left_out: Files that are no entry, by reason.
@@ -46,6 +50,7 @@ class Scanned:
     records: int
     labels: LabelMap
     metadata: dict[str, str]
+    contents: Contents
     commit: str
     rejected: int
     left_out: dict[str, int]
@@ -95,6 +100,7 @@ class Survey:
         self._state = hashlib.blake2b(digest_size=6)
         self._records = self._rejected = 0
         self._boxes = BoxKinds(job.reader.boxes)
+        self._kind = Kind(None) if base is None else base.kind
         self._used = np.zeros(metadata.rows if metadata else 0, np.bool_)
 
     def tasks(self) -> Iterator[ScanTask]:
@@ -110,13 +116,13 @@ class Survey:
             yield ScanTask(chunk, job.options, self.labels, path)
 
     def fits(self, found: ScanResult) -> bool:
-        """Takes in the metadata columns of a result, unless one is not as it is elsewhere."""
+        """Takes in what a result's records hold, and their metadata columns, if all are alike."""
         first = {name: f"the record {key!r}" for name, key in found.first.items()}
-        return not self._columns.take(found.kinds, first)
+        return self._kind.take(found.contents) and not self._columns.take(found.kinds, first)
 
     def admit(self, found: ScanResult) -> tuple[ScanResult, list[int]]:
         """What remains of a result that does not fit, its columns taken in; and which records."""
-        return _admit(found, self._columns, self._job.options.on_invalid)
+        return _admit(found, self._kind, self._columns, self._job.options.on_invalid)
 
     def add(self, found: ScanResult) -> None:
         """Adds the next task's result, which fits or was admitted."""
@@ -145,7 +151,11 @@ class Survey:
                 f"{job.reader.layout}."
             )
         labels = self.labels if self.labels is not None else self._found_labels()
+        columns = self._listing.columns
+        contents = self._kind.finish(columns.get("tensor", ()), columns.get("target", ()))
         how: list[object] = [asdict(job.options), asdict(labels), self._columns.kinds]
+        if contents != IMAGES:
+            how.append(asdict(contents))
         if base is not None:
             how += [base.manifest.version, base.manifest.commit]
         self._state.update(json.dumps(how, sort_keys=True).encode())
@@ -153,6 +163,7 @@ class Survey:
             records=self._records,
             labels=labels,
             metadata=self._columns.kinds,
+            contents=contents,
             commit=self._state.hexdigest(),
             rejected=self._rejected,
             left_out=dict(sorted(left_out.items())),
@@ -172,12 +183,24 @@ class Survey:
         )
 
 
-def _admit(found: ScanResult, columns: Columns, on_invalid: str) -> tuple[ScanResult, list[int]]:
-    """What remains of some records, and their places, where their metadata disagree."""
+def _admit(
+    found: ScanResult, kind: Kind, columns: Columns, on_invalid: str
+) -> tuple[ScanResult, list[int]]:
+    """What remains of some records, and their places, where they disagree."""
     keep: list[int] = []
     labels: set[str] = set()
     rejects = []
     for place, image in enumerate(unpack_entries(found.batch)):
+        reject = functools.partial(
+            Reject,
+            key=image.key,
+            split=image.split,
+            action="not packed" if on_invalid == "error" else "record left out",
+        )
+        if other := kind.problem(Contents.of(image), image.key):
+            file = image.image_path or image.annotation_path
+            rejects.append(reject(file=file, kind="contents", reason=other))
+            continue
         kinds = index.schema_of(image)
         problems = columns.take(
             {name: [kind] for name, kind in kinds.items()},
@@ -186,13 +209,10 @@ def _admit(found: ScanResult, columns: Columns, on_invalid: str) -> tuple[ScanRe
         for name, problem in problems.items():
             path = sidecars.origin(image.annotation_path, image.image_path, name)
             rejects.append(
-                Reject(
+                reject(
                     file=path or image.annotation_path,
-                    key=image.key,
-                    split=image.split,
                     kind="metadata",
                     reason=f"its metadata column {problem}",
-                    action="not packed" if on_invalid == "error" else "record left out",
                 )
             )
         if not problems:

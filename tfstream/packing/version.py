@@ -49,7 +49,7 @@ def make_manifest(
         tfstream_version=tfstream.__version__,
         splits=[split for split in splits if split.shards or split.name in old],
         labels=scanned.labels.to_proto(),
-        schema=manifest_pb2.Schema(metadata=scanned.metadata),
+        schema=_schema(scanned),
         pack=manifest_pb2.PackParameters(
             format=options.format,
             seed=options.seed,
@@ -60,6 +60,12 @@ def make_manifest(
         ),
         change=job.change(parent),
     )
+
+
+def _schema(scanned: Scanned) -> manifest_pb2.Schema:
+    schema = manifest_pb2.Schema(metadata=scanned.metadata)
+    scanned.contents.put_into(schema)
+    return schema
 
 
 def _split(

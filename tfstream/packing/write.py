@@ -16,7 +16,7 @@ from tfstream.errors import AnnotationError, PackError, StorageError
 from tfstream.format import example, index, statistics
 from tfstream.format.label_map import LabelMap
 from tfstream.format.record import ShardWriter
-from tfstream.packing import reencode
+from tfstream.packing import contents, reencode
 from tfstream.packing.images import check_body
 from tfstream.packing.journal import ShardResult
 from tfstream.packing.options import Options
@@ -114,9 +114,13 @@ def _write_records(
         for at in task.offsets.tolist():
             entry = spool.read(at)
             image = entry.image
-            data = _read(entry)
+            data = b"" if image.tensor.data else _read(entry)
             try:
-                if entry.reencode:
+                if image.tensor.data:
+                    pass  # the spool has held all of it
+                elif image.HasField("tensor"):
+                    contents.put_file(image, data)
+                elif entry.reencode:
                     image.encoded = reencode.encode(data, image, task.options)
                 else:
                     check_body(image.image_path, data)
@@ -140,7 +144,7 @@ def _write_records(
             else:
                 offset, length = writer.append(example.encode(image, task.labels))
                 rows.append(index.Row.of(image, offset=offset, length=length))
-            report(1, len(data))
+            report(1, len(data) or len(image.tensor.data))
     return rows, rejects, writer.bytes
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AnnotatedImage(_message.Message):
-    __slots__ = ("key", "split", "image_path", "annotation_path", "encoded", "format", "width", "height", "orientation", "objects", "metadata")
+    __slots__ = ("key", "split", "image_path", "annotation_path", "encoded", "format", "width", "height", "orientation", "objects", "metadata", "tensor", "target")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -25,6 +25,8 @@ class AnnotatedImage(_message.Message):
     ORIENTATION_FIELD_NUMBER: _ClassVar[int]
     OBJECTS_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
     key: str
     split: str
     image_path: str
@@ -36,7 +38,19 @@ class AnnotatedImage(_message.Message):
     orientation: int
     objects: _containers.RepeatedCompositeFieldContainer[Object]
     metadata: _containers.MessageMap[str, Value]
-    def __init__(self, key: _Optional[str] = ..., split: _Optional[str] = ..., image_path: _Optional[str] = ..., annotation_path: _Optional[str] = ..., encoded: _Optional[bytes] = ..., format: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., orientation: _Optional[int] = ..., objects: _Optional[_Iterable[_Union[Object, _Mapping]]] = ..., metadata: _Optional[_Mapping[str, Value]] = ...) -> None: ...
+    tensor: Tensor
+    target: Tensor
+    def __init__(self, key: _Optional[str] = ..., split: _Optional[str] = ..., image_path: _Optional[str] = ..., annotation_path: _Optional[str] = ..., encoded: _Optional[bytes] = ..., format: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., orientation: _Optional[int] = ..., objects: _Optional[_Iterable[_Union[Object, _Mapping]]] = ..., metadata: _Optional[_Mapping[str, Value]] = ..., tensor: _Optional[_Union[Tensor, _Mapping]] = ..., target: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+
+class Tensor(_message.Message):
+    __slots__ = ("dtype", "shape", "data")
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    dtype: str
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    data: bytes
+    def __init__(self, dtype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class Object(_message.Message):
     __slots__ = ("label", "box", "difficult", "truncated", "occluded", "crowd", "polygons", "keypoints", "mask")
