@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from tfstream import keras, versions
     from tfstream.adapters.diffgram import directory
     from tfstream.adapters.missinglink import bind_data_generator
+    from tfstream.annotations.npy import NpySet
+    from tfstream.annotations.text_rows import TextFile
     from tfstream.dataset import PackedDataset
     from tfstream.format.label_map import LabelMap
     from tfstream.images import RAW, ImageSpec
@@ -30,10 +32,12 @@ __all__ = [
     "RAW",
     "ImageSpec",
     "LabelMap",
+    "NpySet",
     "PackedDataset",
     "ReinitializableIterator",
     "StreamDataset",
     "StreamPosition",
+    "TextFile",
     "append",
     "bind_data_generator",
     "directory",
@@ -50,11 +54,13 @@ __all__ = [
 _HOMES = {
     "ImageSpec": ("tfstream.images", "ImageSpec"),
     "LabelMap": ("tfstream.format.label_map", "LabelMap"),
+    "NpySet": ("tfstream.annotations.npy", "NpySet"),
     "PackedDataset": ("tfstream.dataset", "PackedDataset"),
     "RAW": ("tfstream.images", "RAW"),
     "ReinitializableIterator": ("tfstream.iterators", "ReinitializableIterator"),
     "StreamDataset": ("tfstream.stream", "StreamDataset"),
     "StreamPosition": ("tfstream.stream_position", "StreamPosition"),
+    "TextFile": ("tfstream.annotations.text_rows", "TextFile"),
     "append": ("tfstream.packing", "append"),
     "bind_data_generator": ("tfstream.adapters.missinglink", "bind_data_generator"),
     "directory": ("tfstream.adapters.diffgram", "directory"),

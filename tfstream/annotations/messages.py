@@ -52,7 +52,9 @@ class Messages(AnnotationReader):
             elif image.encoded:
                 path = str(_put(listing.scratch / str(number), image))
             elif not path and not image.tensor.data:
-                problem = f"{where}, {key!r}, has neither encoded bytes nor an image_path, nor a tensor"
+                problem = (
+                    f"{where}, {key!r}, has neither encoded bytes nor an image_path, nor a tensor"
+                )
             told = annotated_image_pb2.AnnotatedImage()
             told.CopyFrom(image)
             told.ClearField("encoded")

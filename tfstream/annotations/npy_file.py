@@ -91,8 +91,8 @@ def _header(path: str, file: BinaryIO, size: int) -> Header:
     }
     if version not in readers:
         raise AnnotationError(
-            f"{path} is a .npy file of version {'.'.join(map(str, version))}, for arrays with named "
-            "fields: write plain numbers, with numpy.save."
+            f"{path} is a .npy file of version {'.'.join(map(str, version))}, for arrays with "
+            "named fields: write plain numbers, with numpy.save."
         )
     try:
         # Parsed as a literal of at most 10,000 characters: nothing in it is run.

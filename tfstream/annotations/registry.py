@@ -14,9 +14,11 @@ from tfstream.annotations.imagefolder import ImageFolder
 from tfstream.annotations.json_lines import JsonLines
 from tfstream.annotations.labelme import LabelMe
 from tfstream.annotations.messages import Messages
+from tfstream.annotations.npy import Npy, NpySet
 from tfstream.annotations.open_images import OpenImages
 from tfstream.annotations.reader import AnnotationReader
 from tfstream.annotations.tables import Csv
+from tfstream.annotations.text_rows import TextFile, TextRows
 from tfstream.annotations.voc import Voc
 from tfstream.annotations.yolo import Yolo
 from tfstream.errors import DatasetNotFoundError, InvalidArgumentError
@@ -37,9 +39,11 @@ _READERS: dict[str, AnnotationReader] = {
         Yolo(),
         OpenImages(),
         LabelMe(),
+        Npy(),
         JsonLines(),
         Csv(),
         ImageFolder(),
+        TextRows(),
     )
 }
 
@@ -96,14 +100,19 @@ def locate(source: Source, format: str = "auto") -> tuple[AnnotationReader, str]
     path = os.fspath(source)
     if not os.path.exists(path):
         raise DatasetNotFoundError(f"There is no {path}: give the directory of the image tree.")
-    if not os.path.isdir(path) and not path.lower().endswith(_FILES):
+    if not (
+        os.path.isdir(path)
+        or path.lower().endswith(_FILES)
+        or any(_find(each, path) for each in readers)
+    ):
         way = "unpack the archive, and give the directory that it makes"
         if path.lower().endswith(_SAYING):
             way = "give the directory that holds it and the images"
         raise DatasetNotFoundError(f"{path} is not a directory: {way}.")
     found: list[tuple[AnnotationReader, str]] = []
-    for specific in (True, False):
-        some = [each for each in readers if each.specific == specific]
+    # Numbers in a text file beside images are hardly what is meant: they come last.
+    for rank in range(3):
+        some = [each for each in readers if _rank(each) == rank]
         found = found or [(each, root) for each in some for root in _find(each, path)]
     if not found:
         wanted = "; ".join(f"{each.layout} ({each.name})" for each in readers)
@@ -118,12 +127,21 @@ def locate(source: Source, format: str = "auto") -> tuple[AnnotationReader, str]
     return found[0]
 
 
+def _rank(each: AnnotationReader) -> int:
+    """When the reader is asked whether a tree is its own."""
+    return 0 if each.specific else 1 if each.images else 2
+
+
 def _given(source: object, format: str) -> tuple[AnnotationReader, str]:
     if format != "auto":
         raise InvalidArgumentError(
             f"format={format!r} is that of a tree, and the source is a {type(source).__name__}: "
             "leave the format out."
         )
+    if isinstance(source, NpySet):
+        return Npy(source), os.fspath(source.directory)
+    if isinstance(source, TextFile):
+        return TextRows(source), os.fspath(source.path)
     if is_table(source):
         return Table(source), Table.name
     if not isinstance(source, Iterable) or isinstance(source, (bytes, Mapping)):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tfstream.annotations.tree import IMAGE_EXTENSIONS
 from tfstream.errors import AnnotationError, StorageError
 
-__all__ = ["Columns", "Row", "columns_of", "head", "rows"]
+__all__ = ["Columns", "Row", "columns_of", "head", "plain_name", "rows"]
 
 _HEAD = 1 << 14  # bytes that are looked at
 _SHOWN = 80  # characters of a line in an error
@@ -143,13 +143,22 @@ def head(path: str) -> tuple[str, list[list[str]]] | None:
     return (delimiter, found) if len(found[0]) > 1 else None
 
 
+def plain_name(name: str) -> str:
+    """A column's name without what writers of files differ in.
+
+    >>> plain_name("Image_ID ")
+    'imageid'
+    """
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
 def columns_of(first: Sequence[Sequence[str]]) -> Columns | None:
     """What the columns of a file are, by its first rows: by their names, or by what they hold.
 
     Returns:
         None where there is no path, or neither a label nor a box.
     """
-    names = [re.sub(r"[^a-z0-9]", "", name.lower()) for name in first[0]]
+    names = [plain_name(name) for name in first[0]]
     path = _first(names, _PATHS)
     if path is None or _is_image(first[0][path]):
         return _without_header(first[0])

@@ -32,7 +32,7 @@ Format = Annotated[
     str,
     typer.Option(
         help="The tree's format: ilsvrc-det, ilsvrc-cls-loc, voc, coco, yolo, open-images, "
-        "labelme, jsonl, csv, imagefolder; or auto to find out."
+        "labelme, jsonl, npy, csv, imagefolder, rows; or auto to find out."
     ),
 ]
 Metadata = Annotated[

@@ -169,7 +169,7 @@ def fault(spec: TensorSpec) -> str | None:
 def encode(feature: Any, image: annotated_image_pb2.AnnotatedImage) -> None:
     """Puts a record's tensor and target, where it has them, among its features."""
     for field, names in _FIELDS.items():
-        if image.HasField(field):  # type: ignore[arg-type]
+        if image.HasField(field):
             tensor = getattr(image, field)
             data, dtype, shape = names
             put_bytes(feature[data], [tensor.data])

@@ -26,7 +26,7 @@ def pack(
     *,
     format: str = "auto",
     labels: LabelMap | str | os.PathLike[str] | None = None,
-    background: bool = True,
+    background: bool | None = None,
     metadata: str | os.PathLike[str] | None = None,
     shard_bytes: int | str = DEFAULT_SHARD_BYTES,
     seed: int = 0,
@@ -52,16 +52,16 @@ def pack(
 
     Args:
         source: The tree's directory, or one that holds it up to three levels below; a .csv, .tsv
-            or .jsonl file; a pandas or Arrow table; or an iterable of AnnotatedImage, each with
-            `image_path` or `encoded`.
+            or .jsonl file; a `tfstream.NpySet` or `tfstream.TextFile`; a pandas or Arrow table; or
+            an iterable of AnnotatedImage, each with `image_path`, `encoded` or `tensor`.
         dest: The dataset's directory, new or empty; or a URI such as `gs://bucket/prefix` with
             nothing below it. Shards are uploaded while others are being written.
         format: "ilsvrc-det", "ilsvrc-cls-loc", "voc", "coco", "yolo", "open-images", "labelme",
-            "jsonl", "csv" or "imagefolder"; "auto" takes the one that is there.
+            "jsonl", "npy", "csv", "imagefolder" or "rows"; "auto" takes the one that is there.
         labels: The label map, or a file with a label a line; None: the classes that the format
             lists, in its order, and the labels that occur besides, sorted.
-        background: Whether one more class, the last, stands for images without an object. A
-            `LabelMap` says that itself.
+        background: Whether one more class, the last, stands for images without an object; None:
+            where the format has images. A `LabelMap` says that itself.
         metadata: A .csv, .tsv or .parquet file of metadata, a row a record, joined on its column
             `key`; or on `file` or `path`, the image's path below the images' root, with its
             extension or without. It counts more than sidecars do: the files
@@ -108,6 +108,8 @@ def pack(
         PackError: The input changed meanwhile, or a worker died.
     """
     reader, root = locate(source, format)
+    if background is None:
+        background = reader.images
     options = Options(
         format=reader.name,
         seed=seed,
