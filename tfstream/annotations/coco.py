@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from tfstream.v1 import annotated_image_pb2
 __all__ = ["Coco"]
 
 _HEAD = 1 << 16  # bytes that are looked at to tell whether a file is COCO's
+_FILE_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
 # Files of the same shape that say nothing of objects.
 _OTHERS = ("captions_", "image_info_", "panoptic_", "stuff_")
 
@@ -81,7 +83,7 @@ class Coco(AnnotationReader):
             yield from _collect(number, file, mine, groups)
         for each in splits.values():
             for category in each.categories.values():
-                listing.labels.setdefault(category["name"], "")
+                listing.labels.setdefault(category["name"], category.get("title", ""))
         for name, values in groups.all():
             identity, _, which = name.partition("\0")
             yield _entry(root, identity, splits[which], which.partition("\0")[0], files, values)
@@ -146,9 +148,27 @@ def _files(root: str) -> list[_File]:
         places = [os.path.join(root, each) for each in (*inside, "images")]
         if os.path.basename(directory) != "annotations" and directory != root:
             places.insert(0, directory)  # Roboflow's: images beside the file
-        images = directory_of_images([*places, root])
+        images = _that_holds(_first_name(path), [*places, root])
+        images = images or directory_of_images([*places, root])
         found.append(_File(path, split or "train", images or os.path.join(root, "images")))
     return found
+
+
+def _first_name(path: str) -> str:
+    """The name of an image near the beginning of a file; "" where there is none."""
+    with open(path, "rb") as file:
+        found = _FILE_NAME.search(file.read(_HEAD))
+    try:
+        return str(json.loads(found[1])) if found else ""
+    except ValueError:
+        return ""
+
+
+def _that_holds(name: str, candidates: list[str]) -> str | None:
+    """The first of some directories that holds a file of a name; of none that leads elsewhere."""
+    if not name or os.path.isabs(name) or ".." in name.split("/"):
+        return None
+    return next((each for each in candidates if os.path.isfile(os.path.join(each, name))), None)
 
 
 def _collect(number: int, file: _File, split: _Split, groups: Groups) -> Iterator[Entry]:
@@ -209,6 +229,8 @@ def _add_category(item: Item, where: str, split: _Split) -> None:
         raise AnnotationError(
             f"{where} has the id {own!r} of another category: {name!r} and {known['name']!r}."
         )
+    if isinstance(title := item.value.get("title"), str):  # of what is exported
+        known["title"] = title
     if keypoints := item.value.get("keypoints"):
         known["keypoints"] = keypoints
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tfstream.annotations import masks
 from tfstream.errors import AnnotationError
 from tfstream.v1 import annotated_image_pb2
 
-__all__ = ["read_objects"]
+__all__ = ["FLAGS", "read_mask", "read_objects"]
+
+# Of no COCO but what is exported: 1 where they are set.
+FLAGS = ("difficult", "truncated", "occluded")
 
 # Two decimals are usual: an edge may be so much outside by rounding alone. Pixels.
 _ROUNDING = 0.02
@@ -80,6 +86,9 @@ def _object(
             f"there is no category of its category_id {annotation.get('category_id')!r}"
         )
     item = image.objects.add(label=category["name"], crowd=bool(annotation.get("iscrowd")))
+    for flag in FLAGS:
+        if flag in annotation and annotation[flag] in (1, True):
+            setattr(item, flag, True)
     inside = _segmentation(annotation.get("segmentation"), item, image)
     if box := annotation.get("bbox"):
         x, y, width, height = _numbers("bbox", box, 4)
@@ -119,11 +128,7 @@ def _segmentation(
     if not told:
         return None
     if isinstance(told, dict):
-        height, width = map(int, _numbers("size", told.get("size"), 2))
-        runs = told.get("counts")
-        if isinstance(runs, str):
-            runs = masks.runs_of(runs)
-        mask = masks.from_runs([int(run) for run in _numbers("counts", runs)], width, height)
+        mask = read_mask(told)
         item.mask = masks.encode(mask)
         return masks.box(mask)
     if not isinstance(told, list):
@@ -141,6 +146,19 @@ def _segmentation(
     xs = [x for polygon in item.polygons for x in polygon.x]
     ys = [y for polygon in item.polygons for y in polygon.y]
     return (min(xs), min(ys), max(xs), max(ys)) if xs else None
+
+
+def read_mask(told: dict[str, Any]) -> NDArray[np.uint8]:
+    """The mask [height, width] of run lengths, as numbers or as text.
+
+    Raises:
+        AnnotationError: They are none.
+    """
+    height, width = map(int, _numbers("size", told.get("size"), 2))
+    runs = told.get("counts")
+    if isinstance(runs, str):
+        runs = masks.runs_of(runs)
+    return masks.from_runs([int(run) for run in _numbers("counts", runs)], width, height)
 
 
 def _keypoints(told: Any, names: Any, item: annotated_image_pb2.Object) -> None:

@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tfstream.annotations import masks
+from tfstream.annotations.coco_objects import read_mask
 from tfstream.annotations.files import ImageFiles, key_of, split_in
 from tfstream.annotations.reader import AnnotationReader, Entry, Listing, place, require_image
 from tfstream.annotations.tables import find_image, subdirectories
@@ -30,10 +32,10 @@ class JsonLines(AnnotationReader):
     The image is named by image, file_name, path or file. Beside it there may be split, width,
     height; label or labels, of objects without a box; objects (or annotations), each with label
     (or category), box (xmin, ymin, xmax, ymax) or bbox (x, y, width, height), polygons (lists of
-    x, y, x, y …), keypoints (lists of x, y, visibility, and a name) and the flags difficult,
-    truncated, occluded, crowd; normalized, where all of it are fractions; and metadata, an object.
-    Objects may be columns, too: {"bbox": [[…]], "category": [...]}. The key is the image's path
-    below the file's directory.
+    x, y, x, y …), keypoints (lists of x, y, visibility, and a name), mask (COCO's run lengths) and
+    the flags difficult, truncated, occluded, crowd; normalized, where all of it are fractions; and
+    metadata, an object. Objects may be columns, too: {"bbox": [[…]], "category": [...]}. The key
+    is the image's path below the file's directory.
     """
 
     name = "jsonl"
@@ -239,6 +241,10 @@ def _object(told: Mapping[str, Any], normalized: bool, item: annotated_image_pb2
             raise AnnotationError(f"the visibility of its keypoint is not 0, 1 or 2: {seen!r}")
         name = str(point[3]) if len(point) == 4 else ""
         item.keypoints.add(x=x, y=y, visibility=int(seen), name=name)
+    if told.get("mask") is not None:
+        if not isinstance(told["mask"], dict):
+            raise AnnotationError(f"its mask is no object of size and counts: {told['mask']!r:.40}")
+        item.mask = masks.encode(read_mask(told["mask"]))
     for flag in _FLAGS:
         if told.get(flag):
             setattr(item, flag, True)

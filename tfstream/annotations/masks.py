@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 
 from tfstream.errors import AnnotationError
 
-__all__ = ["box", "encode", "from_runs", "resized", "runs_of", "size", "turned"]
+__all__ = [
+    "box",
+    "decode",
+    "encode",
+    "from_runs",
+    "resized",
+    "runs",
+    "runs_of",
+    "size",
+    "text_of",
+    "turned",
+]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MOST_PIXELS = 1 << 28
@@ -28,6 +39,21 @@ def encode(mask: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray((mask != 0).astype(np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def decode(mask: bytes) -> NDArray[np.bool_]:
+    """The pixels of a mask: [height, width].
+
+    Raises:
+        AnnotationError: It cannot be decoded.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(mask), formats=["PNG"]) as picture:
+            return np.asarray(picture.convert("L")) != 0
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise AnnotationError(f"the mask cannot be decoded: {error}") from error
 
 
 def size(mask: bytes) -> tuple[int, int]:
@@ -114,3 +140,33 @@ def from_runs(runs: list[int], width: int, height: int) -> NDArray[np.uint8]:
         )
     inside = np.arange(len(runs), dtype=np.uint8) & 1
     return np.repeat(inside, runs).reshape(width, height).T
+
+
+def runs(mask: NDArray[Any]) -> list[int]:
+    """The run lengths of a mask [height, width]; what `from_runs` takes.
+
+    >>> runs(np.array([[0, 1], [1, 1]]))
+    [1, 3]
+    """
+    flat = np.concatenate([[False], (mask != 0).T.ravel(), [False]])
+    changes = np.flatnonzero(flat[1:] != flat[:-1])
+    lengths: list[int] = np.diff(changes, prepend=0, append=mask.size).tolist()
+    return lengths if lengths[-1] else lengths[:-1]
+
+
+def text_of(runs: list[int]) -> str:
+    """Run lengths as COCO writes them as text; what `runs_of` reads.
+
+    >>> text_of([2, 4])
+    '24'
+    """
+    letters: list[int] = []
+    for place, run in enumerate(runs):
+        value = run - runs[place - 2] if place > 2 else run
+        more = True
+        while more:
+            bits = value & 0x1F
+            value >>= 5
+            more = value != (-1 if bits & 0x10 else 0)
+            letters.append(48 + (bits | 0x20 if more else bits))
+    return bytes(letters).decode()

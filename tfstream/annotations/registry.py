@@ -20,6 +20,7 @@ from tfstream.annotations.reader import AnnotationReader
 from tfstream.annotations.tables import Csv
 from tfstream.annotations.text_rows import TextFile, TextRows
 from tfstream.annotations.voc import Voc
+from tfstream.annotations.webdataset import WebDataset
 from tfstream.annotations.yolo import Yolo
 from tfstream.errors import DatasetNotFoundError, InvalidArgumentError
 from tfstream.v1 import annotated_image_pb2
@@ -40,6 +41,7 @@ _READERS: dict[str, AnnotationReader] = {
         OpenImages(),
         LabelMe(),
         Npy(),
+        WebDataset(),
         JsonLines(),
         Csv(),
         ImageFolder(),

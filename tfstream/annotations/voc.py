@@ -9,16 +9,17 @@ from collections.abc import Container, Iterator
 import numpy as np
 
 from tfstream.annotations import masks, voc_xml
+from tfstream.annotations.files import files_below
 from tfstream.annotations.reader import AnnotationReader, Entry, Listing, require_image
-from tfstream.annotations.tree import find_trees, list_directory, walk_pairs
+from tfstream.annotations.tree import find_trees, walk_pairs
 from tfstream.errors import AnnotationError, StorageError
 from tfstream.storage.read import read_file
 from tfstream.v1 import annotated_image_pb2
 
-__all__ = ["Voc"]
+__all__ = ["BORDER", "Voc"]
 
 _SPLITS = ("train", "val", "test")
-_BORDER = 255  # between objects, in their masks
+BORDER = 255  # between objects, in their masks
 _LISTS = (*_SPLITS, "trainval")
 
 
@@ -61,9 +62,9 @@ class Voc(AnnotationReader):
     def _masks(self, root: str) -> dict[str, bytes]:
         """Stem to the file of masks."""
         directory = os.path.join(root, "SegmentationObject")
-        files = list_directory(directory)[0]
         return {
-            os.path.splitext(name)[0]: os.fsencode(os.path.join(directory, name))
+            below + os.path.splitext(name)[0]: os.fsencode(os.path.join(directory, below + name))
+            for below, files in files_below(directory)
             for name in files
             if name.lower().endswith(".png")
         }
@@ -136,7 +137,7 @@ def _read_masks(path: str, image: annotated_image_pb2.AnnotatedImage) -> None:
         raise
     except (OSError, ValueError, SyntaxError) as error:
         raise AnnotationError(f"{path} cannot be decoded: {error}.") from error
-    most = int(numbers[numbers != _BORDER].max(initial=0))
+    most = int(numbers[numbers != BORDER].max(initial=0))
     if most > len(image.objects):
         raise AnnotationError(
             f"{path} has an object {most}, and {image.annotation_path} has {len(image.objects)}."

@@ -17,7 +17,7 @@ from tfstream.errors import AnnotationError
 from tfstream.storage.read import read_file
 from tfstream.v1 import annotated_image_pb2
 
-__all__ = ["Yolo"]
+__all__ = ["Yolo", "labels_beside"]
 
 _SPLITS = ("train", "val", "test")
 _NAMES_FILES = ("classes.txt", "obj.names", "labels.txt")
@@ -64,7 +64,7 @@ class Yolo(AnnotationReader):
     def guarded(self, root: str) -> tuple[str, ...]:
         """The directories of images, and of what is said of them."""
         images = [part.path for part in _set_of(root).parts if os.path.isdir(part.path)]
-        return tuple(dict.fromkeys([*images, *map(_beside, images)]))
+        return tuple(dict.fromkeys([*images, *map(labels_beside, images)]))
 
     def entries(self, root: str, listing: Listing) -> Iterator[Entry]:
         """Lists the tree."""
@@ -200,7 +200,7 @@ def _resolve(root: str, path: str, base: object, name: str) -> str | None:
     return None
 
 
-def _beside(path: str) -> str:
+def labels_beside(path: str) -> str:
     """Where the text files of a directory of images, or of an image, are."""
     parts = path.split(os.sep)
     for number in range(len(parts) - 1, -1, -1):
@@ -211,7 +211,7 @@ def _beside(path: str) -> str:
 
 def _directory(root: str, part: _Part, shared: bytes) -> Iterator[Entry]:
     images = ImageFiles(part.path)
-    labels = _beside(part.path)
+    labels = labels_beside(part.path)
     texts = {}
     for below, files in files_below(labels) if os.path.isdir(labels) else ():
         for name in files:
@@ -260,7 +260,7 @@ def _list(root: str, part: _Part, shared: bytes) -> Iterator[Entry]:
                 problem=f"{part.path}:{number}: {error}",
             )
             continue
-        text = os.path.splitext(_beside(path))[0] + ".txt"
+        text = os.path.splitext(labels_beside(path))[0] + ".txt"
         yield Entry(
             key=key_of(os.path.relpath(path, root)),
             split=part.split,
