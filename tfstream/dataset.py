@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +15,7 @@ from tfstream.images import ImageSpec, Raw
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tfstream.export import Exported
     from tfstream.stream import StreamDataset
 
 __all__ = ["PackedDataset"]
@@ -36,6 +38,23 @@ class PackedDataset(Asking, Adapted):
                 "to_pandas needs pandas: pip install 'tfstream[pandas]'"
             ) from error
         return self.metadata.to_pandas(maps_as_pydicts="strict")
+
+    def export(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        format: str = "auto",
+        template: str | None = None,
+        progress: bool = False,
+    ) -> Exported:
+        """Writes the records as files of another format; `tfstream.export.export` says how.
+
+        >>> tfstream.open("packed").export("coco", format="coco").lost      # doctest: +SKIP
+        {'titles of labels': 12}
+        """
+        from tfstream.export import export
+
+        return export(self, directory, format=format, template=template, progress=progress)
 
     def describe(self) -> dict[str, Any]:
         """What there is, in numbers.

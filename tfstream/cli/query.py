@@ -51,7 +51,14 @@ def query(
         typer.Option(
             metavar="DIR",
             help="Write images and annotations to a new directory: a PASCAL VOC tree, or images "
-            "alone where nothing is annotated.",
+            "alone where nothing is annotated; or in another --format.",
+        ),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --export: voc, coco, yolo, imagefolder, webdataset, or images.",
         ),
     ] = None,
     template: Annotated[
@@ -59,7 +66,7 @@ def query(
         typer.Option(
             metavar="TEXT",
             help="With --export: the images' names, such as {split}/{label}/{name}{ext}. "
-            "{key}{ext} without it.",
+            "The key's own without it.",
         ),
     ] = None,
     plot: Annotated[
@@ -82,13 +89,16 @@ def query(
 
     Example:
         tfstream query packed 'labels.dog >= 1 and not width < 200'
-        tfstream query packed 'label:dog' --export dogs
+        tfstream query packed 'label:dog' --export dogs --format coco
         tfstream query packed '@sample:0.1' --plot sample.png --save tenth
     """
     from tfstream.opening import open_dataset
 
-    if template is not None and export is None:
-        raise errors.InvalidArgumentError("--template is for --export: name a directory with it.")
+    for option, value in (("--template", template), ("--format", format)):
+        if value is not None and export is None:
+            raise errors.InvalidArgumentError(
+                f"{option} is for --export: name a directory with it."
+            )
     if plot is not None:
         from tfstream import plot as pictures
 
@@ -112,17 +122,16 @@ def query(
         for line in _lines(chosen, columns, limit):
             typer.echo(line)
     if export is not None:
-        from tfstream import export as exporting
+        from tfstream.export import export as write
 
-        done = exporting.export(
-            chosen, export, template=template or exporting.DEFAULT_TEMPLATE, progress=True
-        )
-        what = "with annotations" if done.annotations == "voc" else "without annotations"
+        done = write(chosen, export, format=format or "auto", template=template, progress=True)
         typer.echo(
-            f"wrote {text.plural(done.records, 'image')} {what}, {text.size(done.bytes)}, to "
-            f"{done.directory}",
+            f"wrote {text.plural(done.records, 'image')}, {text.size(done.bytes)}, as "
+            f"{done.format} to {done.directory}",
             err=True,
         )
+        for what, number in done.lost.items():
+            typer.echo(f"{done.format} does not hold: {number:,} {text.harmless(what)}", err=True)
     if plot is not None:
         title = f"{dataset}, {expression}" if expression.strip() else dataset
         tables = chosen.stored.tables(pictures.COLUMNS)

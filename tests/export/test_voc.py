@@ -1,4 +1,4 @@
-"""Tests of tfstream/export.py and what it writes with."""
+"""A PASCAL VOC tree of what is exported; and what holds for every format."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from packed import digests, records
 from tiny_dataset import write_dataset
 
 import tfstream
-from tfstream.annotations.voc_write import _pixels, beyond_xml, to_xml
 from tfstream.annotations.voc_xml import parse
 from tfstream.errors import CorruptRecordError, InvalidArgumentError
 from tfstream.export import Exported, export
+from tfstream.export.numbers import edge
+from tfstream.export.voc_xml import beyond_xml, to_xml
 from tfstream.v1.annotated_image_pb2 import AnnotatedImage, Box, Object, Polygon
 
 
@@ -43,7 +44,7 @@ def test_what_is_exported_packs_to_the_same_records(packed: Path, tmp_path: Path
     done = export(tfstream.open(packed), tmp_path / "out")
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
-    assert done == Exported(str(tmp_path / "out"), 17, size, "voc")
+    assert done == Exported(str(tmp_path / "out"), "voc", 17, size)
     tfstream.pack(tmp_path / "out", tmp_path / "again", progress=False)
     for split in ("train", "val"):
         one = {image.key: image for image in records(packed, split)}
@@ -78,7 +79,7 @@ def test_a_part_is_exported_in_its_own_splits(packed: Path, tmp_path: Path) -> N
 def test_without_annotations_images_and_metadata_are_written_alone(
     plain: tfstream.PackedDataset, tmp_path: Path
 ) -> None:
-    assert export(plain, tmp_path / "out").annotations == "metadata"
+    assert export(plain, tmp_path / "out").format == "images"
     assert (tmp_path / "out/train/0004.png").read_bytes() == numbered.image(4).encoded
     told = json.loads((tmp_path / "out/train/0004.png.metadata.json").read_text())
     assert told == {"night": False, "number": 4, "scene": "scene 1"}
@@ -134,7 +135,7 @@ def _box(item: Object, width: int, height: int) -> list[np.float32]:
 
 @given(st.floats(0, 1, width=32), st.integers(1, 40_000))
 def test_pixels_give_the_fraction_back(fraction: float, side: int) -> None:
-    shown = _pixels(fraction, side)
+    shown = edge(fraction, side)
     assert np.float32(float(shown) / side) == np.float32(fraction)
     assert float(shown) <= side
 
@@ -161,14 +162,14 @@ def test_names_that_climb_out_or_collide_are_told_before_anything_is_written(
 
 def test_a_file_and_a_directory_cannot_have_one_name(tmp_path: Path) -> None:
     images = [numbered.image(1), numbered.image(2)]
-    images[0].key, images[1].key = "a", "a.png/b"
+    images[0].key, images[1].key = "a", "a.xml/b"
     write_dataset(
         tmp_path / "packed",
         {"train": [images]},
         {"number": "int", "scene": "string", "night": "bool"},
     )
     with pytest.raises(
-        InvalidArgumentError, match=r"'a' and 'a.png/b' the same file, JPEGImages/a"
+        InvalidArgumentError, match=r"'a' and 'a.xml/b' the same file, Annotations/a"
     ):
         export(tfstream.open(tmp_path / "packed"), tmp_path / "out")
 

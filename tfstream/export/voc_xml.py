@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
-import numpy as np
-
 from tfstream.errors import InvalidArgumentError
+from tfstream.export.numbers import corner, edge
 
 if TYPE_CHECKING:
     from tfstream.v1.annotated_image_pb2 import AnnotatedImage, Object, Polygon
@@ -25,7 +24,6 @@ _TEXTS = {
 }
 # What XML 1.0 has no way of writing.
 _IMPOSSIBLE = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_MOST_DECIMALS = 9
 
 
 def to_xml(image: AnnotatedImage, filename: str, metadata: Mapping[str, Any]) -> bytes:
@@ -92,10 +90,10 @@ def _object(item: Object, image: AnnotatedImage) -> list[str]:
         box, width, height = item.box, image.width, image.height
         lines += [
             "\t\t<bndbox>",
-            f"\t\t\t<xmin>{_pixels(box.xmin, width)}</xmin>",
-            f"\t\t\t<ymin>{_pixels(box.ymin, height)}</ymin>",
-            f"\t\t\t<xmax>{_pixels(box.xmax, width)}</xmax>",
-            f"\t\t\t<ymax>{_pixels(box.ymax, height)}</ymax>",
+            f"\t\t\t<xmin>{edge(box.xmin, width)}</xmin>",
+            f"\t\t\t<ymin>{edge(box.ymin, height)}</ymin>",
+            f"\t\t\t<xmax>{edge(box.xmax, width)}</xmax>",
+            f"\t\t\t<ymax>{edge(box.ymax, height)}</ymax>",
             "\t\t</bndbox>",
         ]
     for polygon in item.polygons:
@@ -106,24 +104,10 @@ def _object(item: Object, image: AnnotatedImage) -> list[str]:
 
 def _polygon(polygon: Polygon, image: AnnotatedImage) -> list[str]:
     corners = [
-        f"\t\t\t<pt><x>{_pixels(x, image.width)}</x><y>{_pixels(y, image.height)}</y></pt>"
+        f"\t\t\t<pt><x>{corner(x, image.width)}</x><y>{corner(y, image.height)}</y></pt>"
         for x, y in zip(polygon.x, polygon.y, strict=True)
     ]
     return ["\t\t<polygon>", *corners, "\t\t</polygon>"]
-
-
-def _pixels(fraction: float, of: int) -> str:
-    """The shortest decimal that gives the fraction back, which is a float32.
-
-    >>> _pixels(float(np.float32(120 / 500)), 500), _pixels(float(np.float32(1.5 / 37)), 37)
-    ('120', '1.5')
-    """
-    wanted = np.float32(fraction)
-    for decimals in range(_MOST_DECIMALS):
-        shown = f"{fraction * of:.{decimals}f}"
-        if np.float32(float(shown) / of) == wanted:
-            return shown
-    return repr(fraction * of)
 
 
 def _text(value: str, image: AnnotatedImage) -> str:
