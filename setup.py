@@ -1,4 +1,4 @@
-"""Builds the kernel (native/*.cc) beside the Python code.
+"""Builds the kernel (native/*.cc) and the packer's library (native/packing/*.cc).
 
 The kernel needs nothing but a C++17 compiler: it declares the part of
 TensorFlow's C API that it uses, so pip's isolated build environment, which has
@@ -24,6 +24,8 @@ from setuptools.command.build import build
 
 ROOT = Path(__file__).resolve().parent
 LIBRARY = "tfstream/lib/libtfstream_ops.so"
+# Apart from the kernel, as packing does without TensorFlow, and so without its libraries.
+PACKING_LIBRARY = "tfstream/lib/libtfstream_pack.so"
 # TensorFlow's own library of the C API. The kernel is linked against an empty
 # stand-in of that name; at run time the loader finds the real one, which
 # TensorFlow has loaded by then.
@@ -39,14 +41,26 @@ def compiler() -> list[str] | None:
     return [found] if found else None
 
 
-def compile_kernel(output: Path, extra_flags: tuple[str, ...] = ()) -> None:
-    """Compiles native/*.cc into `output`; raises CalledProcessError where that fails."""
+def compile_packing(output: Path) -> None:
+    """Compiles native/packing/*.cc into `output`; raises CalledProcessError where that fails."""
+    native = ROOT / "native"
+    sources = [*sorted(native.joinpath("packing").glob("*.cc")), native / "crc32c.cc"]
+    subprocess.run([*compile_command(output), *map(str, sources)], check=True)
+
+
+def compile_command(output: Path) -> list[str]:
+    """The compiler with the flags of every library; raises OSError where there is none."""
     cxx = compiler()
     if cxx is None:
         raise FileNotFoundError("no C++ compiler ($CXX, g++, c++ or clang++) was found")
     output.parent.mkdir(parents=True, exist_ok=True)
     flags = ["-std=c++17", "-O3", "-DNDEBUG", "-fPIC", "-shared", "-fvisibility=hidden", "-pthread"]
-    flags += ["-Wall", "-Wextra", *extra_flags]
+    return [*cxx, *flags, "-Wall", "-Wextra", "-o", str(output)]
+
+
+def compile_kernel(output: Path, extra_flags: tuple[str, ...] = ()) -> None:
+    """Compiles native/*.cc into `output`; raises CalledProcessError where that fails."""
+    command = compile_command(output)
     with tempfile.TemporaryDirectory() as scratch:
         if sys.platform == "darwin":
             link = ["-undefined", "dynamic_lookup"]
@@ -55,10 +69,11 @@ def compile_kernel(output: Path, extra_flags: tuple[str, ...] = ()) -> None:
             empty.write_text("")
             stand_in = Path(scratch, TENSORFLOW_SONAME)
             soname = f"-Wl,-soname,{TENSORFLOW_SONAME}"
-            subprocess.run([*cxx, "-shared", "-fPIC", soname, empty, "-o", stand_in], check=True)
+            stub = [*(compiler() or ()), "-shared", "-fPIC", soname, str(empty), "-o"]
+            subprocess.run([*stub, str(stand_in)], check=True)
             link = ["-Wl,--no-as-needed", str(stand_in), "-Wl,--as-needed"]
         sources = sorted(str(path) for path in ROOT.joinpath("native").glob("*.cc"))
-        subprocess.run([*cxx, *flags, *sources, "-o", str(output), *link], check=True)
+        subprocess.run([*command, *extra_flags, *sources, *link], check=True)
 
 
 class BuildKernel(Command):
@@ -78,32 +93,35 @@ class BuildKernel(Command):
         """Takes the build directory from `build`."""
         self.set_undefined_options("build", ("build_lib", "build_lib"))
 
-    def target(self) -> Path:
-        """Where the library goes."""
-        if self.inplace or self.editable_mode:
-            return ROOT / LIBRARY
-        return Path(self.build_lib or "build/lib") / LIBRARY
+    def targets(self) -> list[Path]:
+        """Where the kernel and the packer's library go."""
+        in_source = self.inplace or self.editable_mode
+        base = ROOT if in_source else Path(self.build_lib or "build/lib")
+        return [base / LIBRARY, base / PACKING_LIBRARY]
 
     def run(self) -> None:
         """Compiles; without a working compiler, says what that means and goes on."""
+        kernel, packing = self.targets()
         try:
-            compile_kernel(self.target())
+            compile_kernel(kernel)
+            compile_packing(packing)
         except (OSError, subprocess.CalledProcessError) as error:
             print(
                 f"tfstream: the kernel was not compiled ({error}). The package works without it, "
                 "more slowly; install g++ and reinstall to have it.",
                 file=sys.stderr,
             )
-            self.target().unlink(missing_ok=True)
+            for target in self.targets():
+                target.unlink(missing_ok=True)
 
     def get_source_files(self) -> list[str]:
         """What a source distribution must hold."""
         native = ROOT.joinpath("native")
-        return sorted(str(p.relative_to(ROOT)) for p in native.iterdir() if p.is_file())
+        return sorted(str(p.relative_to(ROOT)) for p in native.rglob("*") if p.is_file())
 
     def get_outputs(self) -> list[str]:
-        """The library, where it was made."""
-        return [str(self.target())] if self.target().exists() else []
+        """The libraries, where they were made."""
+        return [str(target) for target in self.targets() if target.exists()]
 
     def get_output_mapping(self) -> dict[str, str]:
         """Nothing is copied from the source tree."""

@@ -25,6 +25,7 @@ class IlsvrcDet(AnnotationReader):
 
     name = "ilsvrc-det"
     layout = "Annotations/DET and Data/DET"
+    plain_voc = True
 
     def find(self, source: str) -> list[str]:
         """The trees at or below a directory."""

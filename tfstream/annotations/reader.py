@@ -93,6 +93,11 @@ class AnnotationReader(Protocol):
         """Whether the format has images; if not, each record has what is to be predicted."""
         return True
 
+    @property
+    def plain_voc(self) -> bool:
+        """Whether `read` is `voc_xml.read` for entries that have no `annotation` of their own."""
+        return False
+
     def find(self, source: str) -> list[str]:
         """The trees of this format at `source` or up to three levels below, sorted."""
         ...

@@ -34,6 +34,7 @@ class Voc(AnnotationReader):
 
     name = "voc"
     layout = "Annotations and JPEGImages"
+    plain_voc = True
 
     def find(self, source: str) -> list[str]:
         """The trees at or below a directory."""

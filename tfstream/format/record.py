@@ -229,9 +229,18 @@ class ShardWriter:
         self._file.write(_header(payload))
         self._file.write(payload)
         self._file.write(_CRC.pack(masked_crc(payload)))
-        self.bytes += length
-        self.records += 1
+        self.skip(length, 1)
         return offset, length
+
+    def skip(self, length: int, records: int) -> None:
+        """Takes note of records that were written to the file by other means.
+
+        Args:
+            length: Bytes of their frames.
+            records: How many there are.
+        """
+        self.bytes += length
+        self.records += records
 
 
 def _read_exactly(file: BinaryIO, offset: int, length: int) -> bytes:

@@ -26,6 +26,7 @@ __all__ = [
     "Table",
     "entry_offsets",
     "pack_entry",
+    "pack_serialized",
     "unpack_entries",
     "unpack_entry",
 ]
@@ -100,8 +101,12 @@ def pack_entry(
 ) -> bytes:
     """An entry as the spool file holds it."""
     annotation = image.SerializeToString(deterministic=True)
-    header = _HEADER.pack(len(annotation), facts.bytes, facts.mtime_ns, reencode)
-    return header + annotation
+    return pack_serialized(annotation, facts.bytes, facts.mtime_ns, reencode=reencode)
+
+
+def pack_serialized(annotation: bytes, size: int, mtime_ns: int, *, reencode: bool) -> bytes:
+    """The same of a serialised annotation, and of its image file's size and time."""
+    return _HEADER.pack(len(annotation), size, mtime_ns, reencode) + annotation
 
 
 def entry_offsets(entries: bytes | bytearray) -> list[int]:
@@ -183,6 +188,11 @@ class Spool:
     ) -> None:
         self._map.close()
         self._file.close()
+
+    @property
+    def memory(self) -> mmap.mmap:
+        """The file's bytes."""
+        return self._map
 
     def stamp(self, offset: int) -> tuple[int, int]:
         """The stamp of the entry that begins at a byte of the file."""

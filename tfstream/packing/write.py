@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from tfstream.format import example, index, statistics
 from tfstream.format.label_map import LabelMap
 from tfstream.format.record import ShardWriter
 from tfstream.packing import contents, reencode
+from tfstream.packing.fast import FastWriter
 from tfstream.packing.images import check_body
 from tfstream.packing.journal import ShardResult
 from tfstream.packing.options import Options
@@ -109,43 +111,64 @@ def _write_records(
     """The rows of the records written to `shard`, what was found wrong, and the file's size."""
     rows: list[index.Row] = []
     rejects: list[Reject] = []
-    with open(shard, "wb", buffering=_BUFFER) as file:
+    with (
+        open(shard, "wb", buffering=_BUFFER) as file,
+        contextlib.closing(FastWriter(spool.memory, task.labels)) as fast,
+    ):
         writer = ShardWriter(file)
-        for at in task.offsets.tolist():
-            entry = spool.read(at)
-            image = entry.image
-            data = b"" if image.tensor.data else _read(entry)
-            try:
-                if image.tensor.data:
-                    pass  # the spool has held all of it
-                elif image.HasField("tensor"):
-                    contents.put_file(image, data)
-                elif entry.reencode:
-                    image.encoded = reencode.encode(data, image, task.options)
-                else:
-                    check_body(image.image_path, data)
-                    image.encoded = data
-            except AnnotationError as error:
-                if task.options.on_invalid == "error":
-                    raise AnnotationError(
-                        f"{error} Mend or remove the file and run the same command again, or leave "
-                        "such records out with on_invalid='skip' (--on-invalid skip)."
-                    ) from error
-                rejects.append(
-                    Reject(
-                        file=image.image_path,
-                        key=image.key,
-                        split=image.split,
-                        kind="image",
-                        reason=str(error),
-                        action="record left out",
-                    )
-                )
+        done = 0
+        while done < len(task.offsets):
+            file.flush()
+            quick = fast.write(file.fileno(), writer.bytes, task.offsets[done:])
+            if quick:
+                rows += quick
+                writer.skip(sum(row.length for row in quick), len(quick))
+                report(len(quick), sum(row.bytes for row in quick))
+                done += len(quick)
             else:
-                offset, length = writer.append(example.encode(image, task.labels))
-                rows.append(index.Row.of(image, offset=offset, length=length))
-            report(1, len(data) or len(image.tensor.data))
+                row, size = _write_record(writer, spool.read(int(task.offsets[done])), task)
+                if isinstance(row, Reject):
+                    rejects.append(row)
+                else:
+                    rows.append(row)
+                report(1, size)
+                done += 1
     return rows, rejects, writer.bytes
+
+
+def _write_record(
+    writer: ShardWriter, entry: Entry, task: ShardTask
+) -> tuple[index.Row | Reject, int]:
+    """The row of a record that was written, or why it was not; and the image file's size."""
+    image = entry.image
+    data = b"" if image.tensor.data else _read(entry)
+    try:
+        if image.tensor.data:
+            pass  # the spool has held all of it
+        elif image.HasField("tensor"):
+            contents.put_file(image, data)
+        elif entry.reencode:
+            image.encoded = reencode.encode(data, image, task.options)
+        else:
+            check_body(image.image_path, data)
+            image.encoded = data
+    except AnnotationError as error:
+        if task.options.on_invalid == "error":
+            raise AnnotationError(
+                f"{error} Mend or remove the file and run the same command again, or leave "
+                "such records out with on_invalid='skip' (--on-invalid skip)."
+            ) from error
+        reject = Reject(
+            file=image.image_path,
+            key=image.key,
+            split=image.split,
+            kind="image",
+            reason=str(error),
+            action="record left out",
+        )
+        return reject, len(data)
+    offset, length = writer.append(example.encode(image, task.labels))
+    return index.Row.of(image, offset=offset, length=length), len(data) or len(image.tensor.data)
 
 
 def _read(entry: Entry) -> bytes:
