@@ -209,14 +209,17 @@ class Adapted(Records):
         self, image: Any, label: Any, boxes: Any, elements: Any, read_ahead: int | str
     ) -> Recipe:
         from tfstream.adapters.recipe import recipe_of
-        from tfstream.elements import ArrayElements
+        from tfstream.elements import ArrayElements, fitting
 
+        version = self._version
+        classes = version.labels.classes
+        asked = fitting(version.contents, classes, image=image, label=label, boxes=boxes)
         return recipe_of(
             self._version,
             self._splits,
             self._selection,
             self.stored,
-            parts=ArrayElements(image, label, boxes, elements),
+            parts=ArrayElements(**asked, form=elements),
             read_ahead=read_ahead,
         )
 

@@ -194,7 +194,10 @@ def _agree(name: str, one: StreamDataset, other_name: str, other: StreamDataset)
     for what in ("batch_size", "world", "drop_remainder", "pad_remainder"):
         compare(what, getattr(a.position.share, what), getattr(b.position.share, what))
     compare("on_corrupt", a.on_corrupt, b.on_corrupt)
-    for what, attribute in (("elements", "form"), *((w, w) for w in ("image", "label", "boxes"))):
+    for what, attribute in (
+        ("elements", "form"),
+        *((w, w) for w in ("image", "label", "boxes", "target")),
+    ):
         compare(what, getattr(a.elements, attribute), getattr(b.elements, attribute))
     compare("size of data points", _members(a), _members(b))
     if a.elements.label or a.elements.boxes:

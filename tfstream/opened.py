@@ -12,6 +12,7 @@ from tfstream.fetch.counters import Counters
 from tfstream.fetch.fetcher import fetcher
 from tfstream.fetch.source import RemoteSource, Spec
 from tfstream.format.label_map import LabelMap
+from tfstream.format.tensors import Contents
 from tfstream.indexes import IndexFiles
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ class OpenedVersion:
     def labels(self) -> LabelMap:
         """The label map."""
         return LabelMap.from_proto(self.manifest.labels)
+
+    @functools.cached_property
+    def contents(self) -> Contents:
+        """What its records hold."""
+        return Contents.from_proto(self.manifest.schema)
 
     @property
     def local(self) -> Path:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tfstream import boxes as boxes_lib
-from tfstream import images
+from tfstream import images, raw_tensors
 from tfstream import labels as labels_lib
-from tfstream.format import example
+from tfstream.format import example, tensors
+from tfstream.format.tensors import TensorSpec
 
 if TYPE_CHECKING:
     from tfstream.elements import StreamElements
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["finisher", "parser", "pixel_bytes"]
 
 # Of tuples, in their order.
-_PARTS = ("image", "label", "boxes", "weight", "source")
+_PARTS = ("image", "tensor", "label", "boxes", "target", "weight", "source")
 
 
 def parser(
@@ -43,11 +44,14 @@ def parser(
     def sequence(dtype: tf.DType, pad: float) -> tf.io.FixedLenSequenceFeature:
         return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True, default_value=pad)
 
+    pictured = elements.image is not None and "tensor" not in elements.tensors
     features: dict[str, Any] = {}
     if elements.form == "dict":
         features[example.KEY] = scalar(tf.string)
-    if elements.image is not None:
+    if pictured:
         features[example.ENCODED] = scalar(tf.string)
+    for name in elements.tensors:
+        features[tensors.FIELDS[name][0]] = scalar(tf.string)
     if elements.spec or elements.boxes:
         for name in (example.HEIGHT, example.WIDTH, example.ORIENTATION):
             features[name] = scalar(tf.int64)
@@ -71,8 +75,11 @@ def parser(
             row["source"] = chunk.source
         if example.KEY in features:
             row["key"] = parsed[example.KEY]
-        if elements.image is not None:
+        if pictured:
             row["encoded"] = parsed[example.ENCODED]
+        for name, spec in elements.tensors.items():
+            data = parsed[tensors.FIELDS[name][0]]
+            row[name] = raw_tensors.decode(spec, data, skip_corrupt=skip_corrupt)
         if elements.spec or elements.boxes:
             height, width = (tf.cast(parsed[n], tf.int32) for n in (example.HEIGHT, example.WIDTH))
             row["height"], row["width"] = height, width
@@ -129,8 +136,10 @@ def finisher(
                 rotated=rotated,
                 largest=largest,
             )
-        elif elements.image is not None:
+        elif "encoded" in row:
             out["image"] = row["encoded"]
+        for name in elements.tensors:
+            out[name] = row[name]
         if elements.label:
             out["label"] = row["label"]
         if elements.boxes:
@@ -162,10 +171,10 @@ def finisher(
 
 def _blank(out: dict[str, Any], present: tf.Tensor, elements: StreamElements) -> None:
     """Empties the parts of what is not there: of a data point's member, or of padding."""
-    for name in ("key", "image", "label", "source"):
+    for name in ("key", "image", "tensor", "label", "target", "source"):
         if name in out:
             value = out[name]
-            nothing = tf.fill(tf.shape(value), "") if value.dtype == tf.string else 0 * value
+            nothing = tf.zeros_like(value)
             if name == "label" and elements.label == "index":
                 nothing = tf.constant(-1, value.dtype)
             out[name] = tf.where(present, value, nothing)
@@ -174,7 +183,9 @@ def _blank(out: dict[str, Any], present: tf.Tensor, elements: StreamElements) ->
 
 
 def pixel_bytes(elements: StreamElements) -> int:
-    """Of the picture that a sample has; 0 where that cannot be said."""
+    """Of the picture or tensor that a sample has; 0 where that cannot be said."""
+    if isinstance(elements.image, TensorSpec):
+        return elements.image.size
     if elements.spec is None:
         return 0
     height, width = elements.spec.size

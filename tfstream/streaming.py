@@ -69,7 +69,7 @@ def stream_of(  # noqa: D417 (the rest are described there)
     """
     from tfstream import service as service_lib
     from tfstream import stream as stream_lib
-    from tfstream.elements import StreamElements
+    from tfstream.elements import StreamElements, fitting
     from tfstream.source import DataPoints
 
     members = 1 if selection is None else selection.members
@@ -99,11 +99,13 @@ def stream_of(  # noqa: D417 (the rest are described there)
         epochs=epochs,
         counted=batch_size is not None,
     )
+    classes = version.labels.classes
+    asked = fitting(version.contents, classes, image=image, label=label, boxes=boxes)
     statistics = version.statistics(splits)
     recipe = stream_lib.Recipe(
         records,
         version.labels,
-        elements=StreamElements(image, label, boxes, elements, weight=pad_remainder),
+        elements=StreamElements(**asked, form=elements, weight=pad_remainder),
         position=position.at(state),
         points=points,
         formats=frozenset(name for part in statistics for name in part.formats),

@@ -40,9 +40,11 @@ def unpack(image: AnnotatedImage, *, place: str) -> dict[str, Any]:
         ) from error
     boxes = [(o.box.ymin, o.box.xmin, o.box.ymax, o.box.xmax) for o in image.objects]
     main = example.main_object(image)
+    target = {"target": tensors.numbers(image.target)} if image.HasField("target") else {}
     return {
         "key": image.key,
         "image": np.asarray(upright),
+        **target,
         "label": None if main is None else image.objects[main].label,
         "objects": {
             "label": [o.label for o in image.objects],

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["Read", "Recipe", "recipe_of"]
 
 
+# Of tuples, in their order.
+_PARTS = ("image", "tensor", "label", "boxes", "target")
+
+
 class Read(NamedTuple):
     """A sample's records, as they are stored.
 
@@ -123,6 +127,7 @@ class Recipe:
             return made[0]
         out: dict[str, Any] = {name: [sample[name] for sample in made] for name in made[0]}
         stacked = ["label"] if self.parts.label else []
+        stacked += self.parts.tensors
         stacked += ["image"] if isinstance(self.parts.image, ImageSpec) else []
         stacked += ["boxes", "box_labels"] if isinstance(self.parts.boxes, int) else []
         for name in stacked:
@@ -134,7 +139,7 @@ class Recipe:
         """The sample as it was asked for: a dict, or a tuple of its parts, or the only one."""
         if self.parts.form == "dict":
             return sample
-        values = tuple(sample[name] for name in ("image", "label", "boxes") if name in sample)
+        values = tuple(sample[name] for name in _PARTS if name in sample)
         return values if len(values) > 1 else values[0]
 
 

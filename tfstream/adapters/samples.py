@@ -8,7 +8,7 @@ import numpy as np
 
 from tfstream.adapters import pictures
 from tfstream.errors import CorruptRecordError
-from tfstream.format import example
+from tfstream.format import example, tensors
 from tfstream.format.features import Features
 from tfstream.images import Raw
 
@@ -39,8 +39,8 @@ def make(
         place: Where the record was read, for messages.
 
     Returns:
-        `key` str, and what is asked for: `image`, `label` (int, or float32 [classes]), `boxes`
-        float32 [n, 4] and `box_labels` int64 [n].
+        `key` str, and what is asked for: `image`, or `tensor`; `label` (int, or float32 [classes]),
+        `target`, `boxes` float32 [n, 4] and `box_labels` int64 [n].
 
     Raises:
         CorruptRecordError: The record is no Example, or its image cannot be decoded.
@@ -50,7 +50,14 @@ def make(
     spec = parts.spec
     height, width = int(record.first(example.HEIGHT, 0)), int(record.first(example.WIDTH, 0))
     window = pictures.plan(spec, height, width, draws) if spec else None
-    if parts.image is not None:
+    for name, expected in parts.tensors.items():
+        try:
+            out[name] = expected.array(record.first(tensors.FIELDS[name][0], b""))
+        except ValueError as error:
+            raise CorruptRecordError(
+                f"the {name} of record {out['key']!r} in {place} cannot be used: {error}"
+            ) from error
+    if parts.image is not None and "tensor" not in out:
         encoded = bytes(record.first(example.ENCODED, b""))
         orientation = int(record.first(example.ORIENTATION, 1))
         try:
@@ -104,6 +111,8 @@ def blank(parts: ArrayElements, sample: dict[str, Any]) -> dict[str, Any]:
         import PIL.Image
 
         out["image"] = PIL.Image.new("RGB", image.size)
+    for name in parts.tensors:
+        out[name] = np.zeros_like(sample[name])
     if parts.label:
         out["label"] = -1 if parts.label == "index" else np.zeros_like(sample["label"])
     if parts.boxes:

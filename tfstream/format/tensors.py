@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DTYPES",
     "FEATURES",
+    "FIELDS",
     "FORMAT",
     "IMAGES",
     "TARGET_FEATURES",
@@ -36,7 +37,7 @@ __all__ = [
 FEATURES = ("tensor/data", "tensor/dtype", "tensor/shape")
 # Likewise, of what is to be predicted.
 TARGET_FEATURES = ("target/data", "target/dtype", "target/shape")
-_FIELDS = {"tensor": FEATURES, "target": TARGET_FEATURES}
+FIELDS = {"tensor": FEATURES, "target": TARGET_FEATURES}
 
 # What `format` says of a record with a tensor in the place of its image.
 FORMAT = "tensor"
@@ -168,7 +169,7 @@ def fault(spec: TensorSpec) -> str | None:
 
 def encode(feature: Any, image: annotated_image_pb2.AnnotatedImage) -> None:
     """Puts a record's tensor and target, where it has them, among its features."""
-    for field, names in _FIELDS.items():
+    for field, names in FIELDS.items():
         if image.HasField(field):
             tensor = getattr(image, field)
             data, dtype, shape = names
@@ -183,7 +184,7 @@ def decode(features: Features, image: annotated_image_pb2.AnnotatedImage) -> Non
     Raises:
         ValueError: Type, shape and numbers contradict each other.
     """
-    for field, (data, dtype, shape) in _FIELDS.items():
+    for field, (data, dtype, shape) in FIELDS.items():
         if features.values(data):
             tensor = getattr(image, field)
             tensor.data = features.first(data, b"")
