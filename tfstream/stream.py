@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from tfstream.format.table import RecordTable
     from tfstream.order import Share
 
-__all__ = ["Recipe", "StreamDataset", "build"]
+__all__ = [
+    "Recipe",
+    "StreamDataset",
+    "batcher",
+    "build",
+    "options_of",
+    "parallel_calls",
+    "source_of",
+]
 
 # Of a service: enough for a worker of many cores. How many run at once, its threads decide.
 _SERVED_CALLS = 64
@@ -194,7 +202,7 @@ def build(recipe: Recipe) -> StreamDataset:
         pixels.check_formats(recipe.formats)  # here, where no autograph wraps the error
     skip_corrupt = recipe.on_corrupt == "skip"
     stream = secrets.randbits(62)
-    source, waiting = _source(recipe, stream)
+    source, waiting = source_of(recipe, stream)
     # A worker sends what it makes of a corrupt record as well: only so can they all be counted.
     blank = None
     if service and skip_corrupt:
@@ -207,10 +215,8 @@ def build(recipe: Recipe) -> StreamDataset:
     singly = bool(elements.spec or elements.boxes or skip_corrupt or points or share.pad_remainder)
     samples = source.epochs(parse if singly else lambda chunk: finish(parse(chunk)))
 
-    # Twice the cores and more are under way, so that none waits while a batch is put together.
-    calls = _SERVED_CALLS if service else max(16, 2 * (os.cpu_count() or 1))
-
-    together = tf.data.Dataset.ragged_batch if elements.boxes == "ragged" else tf.data.Dataset.batch
+    calls = _SERVED_CALLS if service else parallel_calls()
+    together = batcher(elements)
 
     # What follows is graph code already: nothing for AutoGraph to rewrite.
     @tf.autograph.experimental.do_not_convert
@@ -312,7 +318,7 @@ def build(recipe: Recipe) -> StreamDataset:
         # The length that all iterations have but one that begins within an epoch: see
         # native/begin_iteration.cc.
         ds = ds.repeat().take(share.steps * epochs)
-    options = _options(waiting=waiting)
+    options = options_of(waiting=waiting)
     options.experimental_distribute.auto_shard_policy = _sharding(share)
     ds = ds.with_options(options).prefetch(2)
     if share.batch_size is not None:  # of single samples, counting each would cost too much
@@ -324,7 +330,17 @@ def build(recipe: Recipe) -> StreamDataset:
     return built
 
 
-def _source(recipe: Recipe, stream: int) -> tuple[Source | WindowSource | MixedSource, int]:
+def parallel_calls() -> int:
+    """Samples that are made at once: more than cores, so that none waits while batches are made."""
+    return max(16, 2 * (os.cpu_count() or 1))
+
+
+def batcher(elements: StreamElements) -> Callable[..., tf.data.Dataset]:
+    """What makes batches of such elements: `tf.data.Dataset.batch`, or the like of it."""
+    return tf.data.Dataset.ragged_batch if elements.boxes == "ragged" else tf.data.Dataset.batch
+
+
+def source_of(recipe: Recipe, stream: int) -> tuple[Source | WindowSource | MixedSource, int]:
     """Where the records of a stream come from, and how many calls may wait for them at once."""
     records, position, points = recipe.records, recipe.position, recipe.points
     share, draws = position.share, recipe.elements.draws
@@ -362,7 +378,7 @@ def _timed(ds: tf.data.Dataset, stream: int) -> tf.data.Dataset:
     return tf.data.Dataset.zip((clock, ds)).map(after)
 
 
-def _options(*, waiting: int) -> tf.data.Options:
+def options_of(*, waiting: int) -> tf.data.Options:
     """How tf.data runs a stream.
 
     Args:
@@ -396,7 +412,7 @@ def _sharding(share: Share) -> tf.data.experimental.AutoShardPolicy:
 
 def _served() -> tf.data.Options:
     """How the workers of a service run a stream; how many threads they have is their own affair."""
-    options = _options(waiting=0)
+    options = options_of(waiting=0)
     # The ops that have a state count what they do, where they do it: nothing to send along.
     options.experimental_external_state_policy = tf.data.experimental.ExternalStatePolicy.IGNORE
     return options

@@ -30,6 +30,7 @@ _VERBS = (
     "verify",
     "cache",
     "simulate",
+    "bench",
     "dispatcher",
     "worker",
     "demo",
