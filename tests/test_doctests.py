@@ -14,7 +14,11 @@ MODULES = [
     if not module.name.startswith("tfstream.v1.")
 ]
 # Modules that need what only an extra installs.
-EXTRAS = {"tfstream.adapters.torch": "torch"}
+EXTRAS = {
+    "tfstream.adapters.torch": "torch",
+    "tfstream.view.app": "starlette",
+    "tfstream.view.guard": "starlette",
+}
 
 
 @pytest.mark.parametrize("name", MODULES)

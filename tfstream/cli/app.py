@@ -23,6 +23,7 @@ _VERBS = (
     "info",
     "cat",
     "query",
+    "view",
     "split",
     "remove",
     "relabel",

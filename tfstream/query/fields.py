@@ -12,7 +12,7 @@ from tfstream.query.columns import identifiers
 from tfstream.query.mistakes import Mistake, nearest, query_error
 from tfstream.query.operators import ALIASES
 
-__all__ = ["Column", "Fields", "Kind"]
+__all__ = ["Column", "Fields", "Kind", "word"]
 
 Kind: TypeAlias = Literal["string", "int", "float", "bool", "labels"]
 
@@ -126,6 +126,11 @@ class Fields:
             return self._own(name[len(_FILE) :])
         raise Mistake(f"There is no field {name!r}. {self._advice(name)}", column)
 
+    @property
+    def columns(self) -> list[Column]:
+        """All of them, those of the index first, but for `labels`, whose counts are fields."""
+        return [self.find(name) for name in self._names() if name != "labels"]
+
     @functools.cached_property
     def _sql(self) -> dict[str, str]:
         return identifiers(self.metadata)
@@ -169,24 +174,28 @@ class Fields:
         if name in self.labels:
             return (
                 f"It is a label: write {_written(_COUNTS, name)} >= 1 for images that have one, "
-                f"label:{_word(name)} where it is the main object."
+                f"label:{word(name)} where it is the main object."
             )
         short = name
         for prefix in (_METADATA, _FILE):
             short = short.removeprefix(prefix)
         near = nearest(short, self._names())
         if near:
-            return f"Did you mean {_word(near)}?"
+            return f"Did you mean {word(near)}?"
         label = nearest(name, self.labels)
         if label:
             return f"Did you mean {_written(_COUNTS, label)}?"
-        names = [_word(known) for known in self._names()]
+        names = [word(known) for known in self._names()]
         more = ", …" if len(names) > _SHOWN else ""
         return f"There are {', '.join(names[:_SHOWN])}{more}, and labels.NAME."
 
 
-def _word(name: str) -> str:
-    """A name as a query has to write it."""
+def word(name: str) -> str:
+    """A name as a query has to write it.
+
+    >>> word("dog"), word("traffic light")
+    ('dog', '"traffic light"')
+    """
     if re.fullmatch(r"[\w./-]+", name) and not re.fullmatch(
         "and|or|not|in|is|to|null|true|false", name, re.IGNORECASE
     ):
@@ -195,4 +204,4 @@ def _word(name: str) -> str:
 
 
 def _written(prefix: str, name: str) -> str:
-    return prefix + _word(name)
+    return prefix + word(name)
