@@ -14,11 +14,6 @@ from tfstream.export import FORMATS
 FLAGS = ("difficult", "truncated", "occluded", "crowd")
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return exportable.pack(tmp_path_factory.mktemp("everything"))
-
-
 @pytest.mark.parametrize("format", ["voc", "coco", "webdataset"])
 def test_whatever_the_format_holds_comes_back(dataset: Path, tmp_path: Path, format: str) -> None:
     done = exportable.export(dataset, tmp_path / "out", format)

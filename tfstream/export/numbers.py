@@ -77,7 +77,8 @@ def middle(low: float, high: float) -> tuple[str, str]:
     ('0.5', '0.5')
 
     Args:
-        low: A float32 from 0 to 1.
+        low: A float32 from 0 to 1; one below 1e-8, of which a sum of doubles near 1 has nothing
+            left, is given back within 1e-16.
         high: A larger one.
     """
     at, size = (low + high) / 2, high - low

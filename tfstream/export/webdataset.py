@@ -17,7 +17,6 @@ from tfstream.v1 import annotated_image_pb2
 
 __all__ = ["WebDatasetWriter"]
 
-_SHARD = 256 << 20  # bytes of a tar file, about: fetched whole, and many enough to shuffle
 _FLAGS = ("difficult", "truncated", "occluded", "crowd")
 _BLOCK = tarfile.BLOCKSIZE
 
@@ -32,10 +31,11 @@ class WebDatasetWriter(ExportWriter):
 
     name: ClassVar[str] = "webdataset"
     images: ClassVar[str] = ""
+    # Of a tar file, about: fetched whole, and many enough to shuffle.
+    shard_bytes: ClassVar[int] = 256 << 20
 
-    def __init__(self, context: Context, *, shard_bytes: int = _SHARD) -> None:
+    def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._most = shard_bytes
         self._open: dict[str, tuple[str, int]] = {}  # by split: the shard, its bytes
         self._shards: dict[str, int] = {}
 
@@ -62,7 +62,7 @@ class WebDatasetWriter(ExportWriter):
             files[f"{stem}.cls"] = b"%d" % number
         data = b"".join(_member(name, content) for name, content in files.items())
         shard, size = self._open.get(item.split, ("", 0))
-        if size and size + len(data) > self._most:
+        if size and size + len(data) > self.shard_bytes:
             self._end(item.split)
             size = 0
         if not size:
