@@ -116,6 +116,21 @@ def test_what_is_selected_is_exported(tfstream, root: Path, tmp_path: Path) -> N
     assert "--template is for --export" in result.err
 
 
+def test_what_a_format_cannot_hold_is_told(tfstream, root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = tfstream("query", root, "number:<9", "--export", out, "--format", "imagefolder")
+    assert result.status == 0
+    assert f"as imagefolder to {out}" in result.err
+    assert "imagefolder cannot hold: objects beside the main one (2)" in result.err
+    assert (out / "train/cat/train/0001.png").is_file()
+    result = tfstream("query", root, "--export", tmp_path / "new", "--format", "yola")
+    assert result.status == 2
+    assert "did you mean 'yolo'?" in result.err
+    result = tfstream("query", root, "--format", "yolo")
+    assert result.status == 2
+    assert "--format is for --export" in result.err
+
+
 def test_what_is_selected_is_drawn(tfstream, root: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     picture = tmp_path / "picture.png"

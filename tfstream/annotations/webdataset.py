@@ -26,6 +26,7 @@ __all__ = ["LABELS", "WebDataset"]
 LABELS = "labels.json"
 _NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)")
 _LARGEST = 64 << 20  # bytes of a .json or .cls
+_LONGEST = 240  # bytes of a sample's last part, which becomes a file's name
 _TEXTS = ("json", "cls")
 
 
@@ -145,7 +146,9 @@ def _samples(path: str, listing: Listing) -> Iterator[_Sample]:
             f"{path} is not a tar file, is compressed or is cut short{where}: {error}."
         ) from error
     except OSError as error:
-        raise StorageError(error.errno, f"Cannot read {path}: {error.strerror}.") from error
+        raise StorageError(
+            error.errno, f"Cannot copy the images out of {path}: {error.strerror}."
+        ) from error
     if sample is not None:
         yield sample
 
@@ -183,6 +186,8 @@ def _entry(sample: _Sample, path: str, split: str, labels: list[str], directory:
     """The entry of a sample, its image moved to a file of its name."""
     where = f"{path}: {sample.name}"
     key, told, problem = sample.name, {}, sample.problem
+    if len(os.fsencode(os.path.basename(sample.name))) > _LONGEST:
+        problem = f"the sample {sample.name[:80]!r}… has a name of more than {_LONGEST} bytes"
     if sample.image is None and not problem:
         problem = f"the sample {sample.name!r} has no image"
     try:

@@ -131,7 +131,7 @@ def query(
             err=True,
         )
         for what, number in done.lost.items():
-            typer.echo(f"{done.format} does not hold: {number:,} {text.harmless(what)}", err=True)
+            typer.echo(f"{done.format} cannot hold: {text.harmless(what)} ({number:,})", err=True)
     if plot is not None:
         title = f"{dataset}, {expression}" if expression.strip() else dataset
         tables = chosen.stored.tables(pictures.COLUMNS)
