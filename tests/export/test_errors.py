@@ -7,6 +7,7 @@ import resource
 from pathlib import Path
 
 import exportable
+import numpy as np
 import pytest
 from emulator import Bucket
 from packed import digests
@@ -14,6 +15,7 @@ from packed import digests
 import tfstream
 from tfstream.errors import InvalidArgumentError, StorageError
 from tfstream.export import FORMATS
+from tfstream.v1.annotated_image_pb2 import AnnotatedImage, Tensor
 
 
 def test_a_format_that_there_is_not_lists_those_there_are(dataset: Path, tmp_path: Path) -> None:
@@ -106,6 +108,21 @@ def test_a_dataset_in_a_bucket_is_exported(dataset: Path, bucket: Bucket, tmp_pa
     tfstream.open(bucket.uri).export(tmp_path / "out", format="coco")
     exportable.export(dataset, tmp_path / "local", "coco")
     assert digests(tmp_path / "out") == digests(tmp_path / "local")
+
+
+def test_tensors_are_no_images_and_targets_are_counted(tmp_path: Path) -> None:
+    images = exportable.images()[:3]
+    for one in images[:2]:
+        one.target.dtype, one.target.data = "float32", np.float32(1).tobytes()
+    images.append(AnnotatedImage(key="t", tensor=Tensor(dtype="uint8", shape=[2], data=b"ab")))
+    images[3].target.CopyFrom(images[0].target)
+    images[2].target.CopyFrom(images[0].target)
+    data = tfstream.open(exportable.pack(tmp_path, images[:3]))
+    done = data.export(tmp_path / "out", format="webdataset")
+    assert done.lost == {"numbers to be predicted": 3}
+    data = tfstream.open(exportable.pack(tmp_path / "t", images[3:]))
+    with pytest.raises(InvalidArgumentError, match="record 't' holds a tensor and no image"):
+        data.export(tmp_path / "t/out")
 
 
 def test_labels_in_the_order_of_the_alphabet_need_no_file(tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ def export(
         told.begin("Exporting", count)
         for row, image in records.all():
             before = sink.bytes
+            if image.HasField("target"):
+                lost["numbers to be predicted"] += 1
             metadata = {name: row[name] for name in own if row[name] is not None}
             target.write(Item(names.path(row), split_of(row["split"]), image, row, metadata))
             told.update(1, sink.bytes - before)
@@ -151,7 +153,7 @@ class _Names:
         claims, count = Claims(), 0
         for row in self._records.all_rows():
             path = self.path(row)
-            self._require_usable(path, row["key"])
+            self._require_usable(path, row)
             claims.add(self._target.claims(path))
             self._target.look(row)
             if self._target.key(path) not in (None, row["key"]):
@@ -167,8 +169,13 @@ class _Names:
             self._require_distinct(suspects)
         return count
 
-    def _require_usable(self, path: str, key: str) -> None:
-        fault = path_fault(path)
+    def _require_usable(self, path: str, row: Mapping[str, Any]) -> None:
+        key, fault = row["key"], path_fault(path)
+        if row["format"] == "tensor":
+            raise InvalidArgumentError(
+                f"record {key!r} holds a tensor and no image, and formats of images have no place "
+                "for it: stream it, or take it by its key from Python. Nothing was written"
+            )
         if fault is None and posixpath.splitext(path)[1].lower() not in IMAGE_EXTENSIONS:
             fault = "does not end as the name of an image does (with {ext})"
         if fault is not None:
