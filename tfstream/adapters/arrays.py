@@ -40,6 +40,10 @@ class NumpyBatches:
     """An iterable of batches; made by `PackedDataset.to_numpy_iterator`.
 
     Each iteration is the next epoch. Its length is the number of batches of an epoch.
+
+    Attributes:
+        recipe: How samples are made.
+        position: Their order, what this worker takes of it, and where it began.
     """
 
     def __init__(
@@ -61,25 +65,25 @@ class NumpyBatches:
             raise InvalidArgumentError(
                 f"prefetch must be 0 or more, and threads positive (got {prefetch}, {threads})"
             )
-        self._recipe = recipe
-        self._position = position
+        self.recipe = recipe
+        self.position = position
         self._making = _Making(transform, skip_corrupt, prefetch, threads)
         self._next = position.begin
         self._current = (*position.begin, 0)  # epoch, position, samples delivered
 
     def __len__(self) -> int:
-        return self._position.share.steps
+        return self.position.share.steps
 
     def __iter__(self) -> Iterator[Any]:
         epoch, position = self._next
         self._next = (epoch + 1, 0)
         self._current = (epoch, position, 0)
-        making, share = self._making, self._position.share
+        making, share = self._making, self.position.share
         batch_size = share.batch_size or 1
         delivered = 0
         with ThreadPoolExecutor(making.threads or os.cpu_count(), "tfstream-decode") as pool:
-            reads = self._recipe.read(
-                self._position.order,
+            reads = self.recipe.read(
+                self.position.order,
                 epoch,
                 self._positions(position),
                 skip_corrupt=making.skip_corrupt,
@@ -105,7 +109,7 @@ class NumpyBatches:
                     future.cancel()
 
     def _positions(self, position: int) -> Iterator[npt.NDArray[np.int64]]:
-        share = self._position.share
+        share = self.position.share
         rank, ranks = share.world
         first, left = int(share.first(position)), int(share.left(position))
         for begin in range(0, left, _ORDERED_AT_ONCE):
@@ -114,15 +118,15 @@ class NumpyBatches:
 
     def _make(self, read: Read) -> list[Any]:
         """The element of a sample; none where a record is corrupt."""
-        made = self._recipe.make(read)
+        made = self.recipe.make(read)
         if made is None:
             return []
-        spec = self._recipe.parts.image
+        spec = self.recipe.parts.image
         if isinstance(spec, ImageSpec) and spec.dtype == "bfloat16":
             import ml_dtypes
 
             made["image"] = made["image"].astype(ml_dtypes.bfloat16)
-        out = self._recipe.shape(made)
+        out = self.recipe.shape(made)
         transform = self._making.transform
         if transform is not None:
             out = transform(*out) if isinstance(out, tuple) else transform(out)
@@ -134,9 +138,9 @@ class NumpyBatches:
         See `StreamDataset.state`: samples count once their batch was delivered.
         """
         epoch, position, delivered = self._current
-        share = self._position.share
+        share = self.position.share
         position = min(position + delivered * share.world[1], share.records)
-        return self._position.state((epoch, position, 0, 0), 0)
+        return self.position.state((epoch, position, 0, 0), 0)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Has the next iteration begin where a state was taken; those after it follow.
@@ -144,7 +148,7 @@ class NumpyBatches:
         Raises:
             StateError: It belongs to another stream; the message shows what differs.
         """
-        self._next = self._position.begin_of(state)
+        self._next = self.position.begin_of(state)
         self._current = (*self._next, 0)
 
 
