@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tfstream.dataset import PackedDataset
     from tfstream.format.label_map import LabelMap
     from tfstream.images import RAW, ImageSpec
+    from tfstream.indexing import index
     from tfstream.iterators import ReinitializableIterator
     from tfstream.mixing import mix
     from tfstream.opening import open_dataset as open
@@ -42,6 +43,7 @@ __all__ = [
     "bind_data_generator",
     "directory",
     "errors",
+    "index",
     "keras",
     "mix",
     "open",
@@ -64,6 +66,7 @@ _HOMES = {
     "append": ("tfstream.packing", "append"),
     "bind_data_generator": ("tfstream.adapters.missinglink", "bind_data_generator"),
     "directory": ("tfstream.adapters.diffgram", "directory"),
+    "index": ("tfstream.indexing", "index"),
     "mix": ("tfstream.mixing", "mix"),
     "open": ("tfstream.opening", "open_dataset"),
     "pack": ("tfstream.packing", "pack"),

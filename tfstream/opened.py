@@ -11,17 +11,26 @@ from typing import TYPE_CHECKING
 from tfstream.fetch.counters import Counters
 from tfstream.fetch.fetcher import fetcher
 from tfstream.fetch.source import RemoteSource, Spec
+from tfstream.foreign import ForeignRecords
+from tfstream.format import index
+from tfstream.format.foreign import Translator
 from tfstream.format.label_map import LabelMap
+from tfstream.format.numbered import NumberedKeys
 from tfstream.format.tensors import Contents
 from tfstream.indexes import IndexFiles
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    import numpy.typing as npt
+
     from tfstream.query.engine import Engine
     from tfstream.query.fields import Fields
     from tfstream.storage.directory import Directory
     from tfstream.v1.manifest_pb2 import Manifest, Shard, Split, Statistics
+
+    Integers = npt.NDArray[np.int64]
 
 __all__ = ["OpenedVersion"]
 
@@ -97,6 +106,32 @@ class OpenedVersion:
     @functools.cached_property
     def _any_relabelled(self) -> bool:
         return any(shard.relabelled for shard in self.shards(self.names))
+
+    def foreign(self, splits: Sequence[str], rows: Integers | None) -> ForeignRecords | None:
+        """How records that tfstream did not write become ours; None: it wrote all.
+
+        Args:
+            splits: Whose records are numbered.
+            rows: int64 [selected], which of them are meant; None: all.
+        """
+        translator = self._translator
+        if translator is None:
+            return None
+        return ForeignRecords(translator, self._keys(tuple(splits)), rows)
+
+    @functools.cached_property
+    def _translator(self) -> Translator | None:
+        return Translator.of(self.manifest)
+
+    def _keys(self, splits: tuple[str, ...]) -> NumberedKeys | None:
+        """The keys of records that hold none."""
+
+        def keys_of(shard: Shard) -> list[str]:
+            (path,) = self._indexes.paths([shard])
+            keys: list[str] = index.read(path, ["key"])["key"].to_pylist()
+            return keys
+
+        return NumberedKeys.of(self.shards(splits), keys_of)
 
     def mean_bytes(self, splits: Sequence[str]) -> float:
         """Of a record's frame."""

@@ -17,6 +17,7 @@ from tfstream.fetch import kernel
 from tfstream.fetch.fetcher import fetcher
 from tfstream.fetch.source import Spec
 from tfstream.format import index
+from tfstream.format.foreign import Translator
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -32,6 +33,7 @@ __all__ = [
     "progress",
     "read_records",
     "restore",
+    "translate_records",
 ]
 
 _PATH = Path(__file__).parent / "lib" / "libtfstream_ops.so"
@@ -336,3 +338,34 @@ def fetch_records(
     records.set_shape(numbers.shape)
     sound.set_shape(numbers.shape)
     return records, sound
+
+
+def translate_records(
+    records: tf.Tensor,
+    sound: tf.Tensor,
+    keys: tf.Tensor,
+    *,
+    translator: Translator,
+    skip_corrupt: bool,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Makes records ours that tfstream did not write.
+
+    Args:
+        records: string [n], as they are stored.
+        sound: bool [n]; those that are not are left as they are.
+        keys: string [n], the keys of records that hold none.
+        translator: How.
+        skip_corrupt: Go on past a record that cannot be understood; otherwise it raises an error.
+
+    Returns:
+        The records, string [n], and whether each is sound, bool [n].
+    """
+    import tensorflow as tf
+
+    def translate(*arrays: Any) -> Any:
+        return standins.translate_records(*arrays, translator=translator, skip_corrupt=skip_corrupt)
+
+    made, good = tf.numpy_function(translate, [records, sound, keys], [tf.string, tf.bool])
+    made.set_shape(records.shape)
+    good.set_shape(records.shape)
+    return made, good

@@ -20,9 +20,20 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from tfstream.foreign import ForeignRecords
+    from tfstream.format.numbered import NumberedKeys
     from tfstream.format.table import RecordTable
 
-__all__ = ["Chunk", "DataPoints", "Reader", "Source", "chunk_records", "local_reader", "samples_of"]
+__all__ = [
+    "Chunk",
+    "DataPoints",
+    "Reader",
+    "Source",
+    "chunk_records",
+    "local_reader",
+    "samples_of",
+    "translating",
+]
 
 # From the numbers of some selected records, int64 [n], to their payloads, string [n], and whether
 # they are sound, bool [n].
@@ -192,7 +203,47 @@ def local_reader(table: RecordTable, stream: int, *, skip_corrupt: bool) -> Read
             skip_corrupt=skip_corrupt,
         )
 
-    return read
+    return translating(read, table.foreign, skip_corrupt=skip_corrupt)
+
+
+def translating(read: Reader, foreign: ForeignRecords | None, *, skip_corrupt: bool) -> Reader:
+    """A reader whose records are ours, whoever wrote them.
+
+    Args:
+        read: Gives the records as they are stored.
+        foreign: How they become ours; None: they are.
+        skip_corrupt: Deliver a record that cannot be understood as one that is not sound, instead
+            of raising.
+    """
+    if foreign is None:
+        return read
+    keys, rows = foreign.keys, foreign.rows
+    selected = None if rows is None else tf.constant(rows, tf.int64)
+
+    def ours(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        records, sound = read(numbers)
+        own = numbers if selected is None else tf.gather(selected, numbers)
+        made = tf.fill(tf.shape(numbers), "") if keys is None else _keys_of(keys, own)
+        return ops.translate_records(
+            records, sound, made, translator=foreign.translator, skip_corrupt=skip_corrupt
+        )
+
+    return ours
+
+
+def _keys_of(keys: NumberedKeys, rows: tf.Tensor) -> tf.Tensor:
+    """The keys of records by their numbers, string [n]: what `NumberedKeys.key` gives."""
+    starts = tf.constant(keys.starts, tf.int64)
+    shards = tf.searchsorted(starts, rows, side="right", out_type=tf.int64) - 1
+    numbers = rows - tf.gather(starts, shards)
+    if len(keys.numbers):
+        moved = tf.gather(tf.constant(keys.moved, tf.int64), shards)
+        place = tf.where(moved >= 0, moved + numbers, 0)
+        numbers = tf.where(
+            moved >= 0, tf.gather(tf.constant(keys.numbers, tf.int64), place), numbers
+        )
+    files = tf.gather(tf.constant(keys.files, tf.string), shards)
+    return tf.strings.join([files, tf.as_string(numbers)], ":")
 
 
 def samples_of(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfstream.errors import CorruptRecordError
+from tfstream.errors import CorruptRecordError, UnknownLabelError
 from tfstream.fetch.fetcher import fetcher
 from tfstream.format import index, record
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from tfstream.fetch.source import Spec
+    from tfstream.format.foreign import Translator
 
     Found = tuple[npt.NDArray[np.object_], npt.NDArray[np.bool_]]
 
@@ -35,6 +36,7 @@ __all__ = [
     "progress",
     "read_records",
     "restore",
+    "translate_records",
 ]
 
 
@@ -162,3 +164,24 @@ def fetch_records(numbers: Any, *, spec: Spec, stream: int, skip_corrupt: bool) 
         bytes_read=sum(len(p) + record.FRAME_BYTES for p in found if p is not None),
     )
     return np.array([payload or b"" for payload in found], object), sound
+
+
+def translate_records(
+    records: npt.NDArray[np.object_],
+    sound: npt.NDArray[np.bool_],
+    keys: npt.NDArray[np.object_],
+    *,
+    translator: Translator,
+    skip_corrupt: bool,
+) -> Found:
+    """See `ops.translate_records`."""
+    made, good = np.full(len(records), b"", object), np.array(sound, bool)
+    for place in np.flatnonzero(good):
+        try:
+            made[place] = translator.translate(records[place], keys[place].decode())
+        except (CorruptRecordError, UnknownLabelError) as error:
+            if not skip_corrupt:
+                raise
+            good[place] = False
+            warnings.warn(f"skipped a record: {error}", RuntimeWarning, stacklevel=2)
+    return made, good

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
+    from tfstream.foreign import ForeignRecords
     from tfstream.opened import OpenedVersion
     from tfstream.query.engine import Engine
     from tfstream.selection import Selection
@@ -76,9 +78,10 @@ class StoredRecords:
     @functools.cached_property
     def table(self) -> RecordTable:
         """Where the records lie, of a dataset on local disk; missing members as in `numbers`."""
-        return RecordTable.load(
+        table = RecordTable.load(
             self._version.local, self._version.shards(self._splits), self.numbers
         )
+        return dataclasses.replace(table, foreign=self.foreign)
 
     @functools.cached_property
     def _parts(self) -> list[str | None] | None:
@@ -191,9 +194,25 @@ class StoredRecords:
         """
         source = self._source
         if source is None or not len(places):
-            return [example.decode(self._read(int(place))) for place in places]
-        payloads = fetcher().read(source, self._numbers(places), Counters())
-        return [example.decode(payload) for payload in payloads if payload is not None]
+            payloads: Iterable[bytes | None] = (self._read(int(place)) for place in places)
+        else:
+            payloads = fetcher().read(source, self._numbers(places), Counters())
+        return [
+            example.decode(self._ours(int(place), payload))
+            for place, payload in zip(places, payloads, strict=True)
+            if payload is not None
+        ]
+
+    @functools.cached_property
+    def foreign(self) -> ForeignRecords | None:
+        """How the records become ours; None: they are."""
+        return self._version.foreign(self._splits, self.numbers)
+
+    def _ours(self, place: int, payload: bytes) -> bytes:
+        """The record, as tfstream would have written it."""
+        if self.foreign is None:
+            return payload
+        return self.foreign.translate(place, payload, self.place_of(place))
 
     def all_rows(self) -> Iterator[dict[str, Any]]:
         """What the indexes say of every record."""

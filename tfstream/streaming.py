@@ -82,7 +82,7 @@ def stream_of(  # noqa: D417 (the rest are described there)
         service_lib.check(service)
         spec = version.served_spec(splits)
     records: RecordTable | RemoteRecords
-    records = stored.table if spec is None else _remote(spec, stored.numbers, mean, read_ahead)
+    records = stored.table if spec is None else _remote(spec, stored, mean, read_ahead)
     position = position_of(
         version,
         splits,
@@ -179,7 +179,7 @@ def position_of(
 
 
 def _remote(
-    spec: Spec, rows: Integers | None, mean_bytes: float, read_ahead: int | str
+    spec: Spec, stored: StoredRecords, mean_bytes: float, read_ahead: int | str
 ) -> RemoteRecords:
     """What a stream must know of records that are fetched, or read elsewhere."""
     from tfstream.windows import RemoteRecords
@@ -192,7 +192,8 @@ def _remote(
             f"read_ahead={read_ahead!r}: give the cache at least {2 * ahead} bytes, or a "
             "smaller read_ahead"
         )
-    return RemoteRecords(spec, rows, window_records(mean_bytes, ahead))
+    window = window_records(mean_bytes, ahead)
+    return RemoteRecords(spec, stored.numbers, window, stored.foreign)
 
 
 def prefetch(

@@ -33,7 +33,9 @@ def unpack(image: AnnotatedImage, *, place: str) -> dict[str, Any]:
 
     try:
         with PIL.Image.open(io.BytesIO(image.encoded)) as stored:
-            upright = PIL.ImageOps.exif_transpose(stored).convert("RGB")
+            # Others' records count as upright, whatever their images say.
+            turned = PIL.ImageOps.exif_transpose(stored) if image.orientation != 1 else stored
+            upright = turned.convert("RGB")
     except Exception as error:  # Pillow raises many kinds for damaged images
         raise CorruptRecordError(
             f"the image of record {image.key!r} in {place} cannot be decoded: {error}"

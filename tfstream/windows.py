@@ -14,13 +14,14 @@ import tensorflow as tf
 
 from tfstream import ops
 from tfstream.fetch.ahead import WINDOWS_AHEAD, first_windows
-from tfstream.source import Chunk, DataPoints, Reader, samples_of
+from tfstream.source import Chunk, DataPoints, Reader, samples_of, translating
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from tfstream.fetch.source import Spec
+    from tfstream.foreign import ForeignRecords
     from tfstream.order import Order, Share
 
 __all__ = ["RemoteRecords", "WindowSource", "remote_reader", "windows_of"]
@@ -34,11 +35,13 @@ class RemoteRecords:
         spec: The dataset.
         rows: int64 [selected], which of its records; None: all.
         window: Samples that are asked for at once.
+        foreign: How the records become ours; None: they are.
     """
 
     spec: Spec
     rows: npt.NDArray[np.int64] | None
     window: int
+    foreign: ForeignRecords | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +125,7 @@ def remote_reader(records: RemoteRecords, stream: int, *, skip_corrupt: bool) ->
             skip_corrupt=skip_corrupt,
         )
 
-    return read
+    return translating(read, records.foreign, skip_corrupt=skip_corrupt)
 
 
 def windows_of(

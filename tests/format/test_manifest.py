@@ -93,8 +93,8 @@ def test_other_files_beside_the_manifests_are_no_versions(tmp_path: Path) -> Non
 
 def test_a_newer_format_is_refused_with_its_writer(tmp_path: Path) -> None:
     path = Path(manifest.commit(tmp_path, _manifest()))
-    _edit(path, format_version=2, tfstream_version="9.1", splits={"a": "new layout"})
-    with pytest.raises(errors.ManifestError, match=r"format version 2.*up to 1.*9\.1.*Upgrade"):
+    _edit(path, format_version=3, tfstream_version="9.1", splits={"a": "new layout"})
+    with pytest.raises(errors.ManifestError, match=r"format version 3.*up to 2.*9\.1.*Upgrade"):
         manifest.load(tmp_path)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from tfstream.elements import ArrayElements
+    from tfstream.foreign import ForeignRecords
     from tfstream.format.label_map import LabelMap
     from tfstream.opened import OpenedVersion
     from tfstream.order import Order
@@ -58,6 +59,7 @@ class Recipe:
         members: Records a sample.
         present: bool [samples * members], False where a record stands in for a missing member
             of a data point; None: a sample is a record.
+        foreign: How the records become ours; None: they are.
     """
 
     parts: ArrayElements
@@ -65,6 +67,7 @@ class Recipe:
     records: LocalRecords | RemoteRecords
     members: int
     present: npt.NDArray[np.bool_] | None
+    foreign: ForeignRecords | None
 
     def read(
         self,
@@ -119,6 +122,8 @@ class Recipe:
                 return None
             number = read.number * self.members + member
             place = self.records.place_of(number)
+            if self.foreign is not None:
+                payload = self.foreign.translate(number, payload, place)
             sample = make(self.parts, self.labels, payload, read.draws, place=place)
             if self.present is not None and not self.present[number]:
                 sample = blank(self.parts, sample)
@@ -173,4 +178,4 @@ def recipe_of(
     if selection is not None and selection.elements.ndim > 1:
         present = selection.elements.reshape(-1) >= 0
     members = 1 if selection is None else selection.members
-    return Recipe(parts, version.labels, records, members, present)
+    return Recipe(parts, version.labels, records, members, present, stored.foreign)

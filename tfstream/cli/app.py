@@ -20,6 +20,7 @@ __all__ = ["app", "main"]
 _VERBS = (
     "pack",
     "append",
+    "index",
     "info",
     "cat",
     "query",

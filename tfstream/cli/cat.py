@@ -38,6 +38,7 @@ def cat(
         tfstream cat packed val/photo_7 --image photo.png
     """
     from tfstream.format import example, keys, record
+    from tfstream.format.foreign import Translator
     from tfstream.storage.directory import Access
     from tfstream.storage.uri import open_directory
     from tfstream.versions import history
@@ -46,6 +47,9 @@ def cat(
     loaded = history.load(directory, version)
     place = keys.find(directory, loaded, key)
     payload = record.fetch_record(directory, place.name, place.offset, place.length, key=key)
+    translator = Translator.of(loaded)
+    if translator is not None and place.foreign:
+        payload = translator.translate(payload, key)
     found = example.decode(payload)
     titles = {label.name: label.title for label in loaded.labels.labels if label.title}
     if image is not None:
@@ -142,7 +146,9 @@ def _write_picture(found: AnnotatedImage, titles: dict[str, str], path: Path) ->
         )
     try:
         with PIL.Image.open(io.BytesIO(found.encoded)) as stored:
-            upright = PIL.ImageOps.exif_transpose(stored)
+            # Others' records count as upright, whatever their images say.
+            turned = PIL.ImageOps.exif_transpose(stored) if found.orientation != 1 else None
+            upright = turned or stored
             picture = drawing.draw(upright, [_mark(item, titles) for item in found.objects])
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
         raise errors.CorruptRecordError(

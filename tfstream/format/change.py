@@ -12,7 +12,7 @@ from tfstream.v1 import manifest_pb2
 
 __all__ = ["OPERATIONS", "change", "signature"]
 
-OPERATIONS = ("pack", "append", "remove", "relabel", "rollback")
+OPERATIONS = ("pack", "index", "append", "remove", "relabel", "rollback")
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _LONGEST = 10_000  # characters: a message is a note, and each reader of the manifest loads it

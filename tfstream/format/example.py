@@ -7,7 +7,7 @@ TFRecord files understand them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from tfstream import errors
@@ -37,6 +37,7 @@ __all__ = [
     "decode",
     "encode",
     "filename",
+    "largest_box",
     "main_object",
     "metadata",
     "metadata_text",
@@ -98,6 +99,25 @@ def main_object(image: annotated_image_pb2.AnnotatedImage) -> int | None:
     best, best_area = None, -1.0
     for place, item in enumerate(image.objects):
         area = _area(item, image)
+        if area > best_area:
+            best, best_area = place, area
+    return best
+
+
+def largest_box(boxes: Iterable[Sequence[float]], height: int, width: int) -> int | None:
+    """The place of the box that gives an image its class, as `main_object` finds it.
+
+    Args:
+        boxes: Each ymin, xmin, ymax, xmax in 0..1.
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+
+    >>> largest_box([(0.0, 0.0, 0.5, 0.5), (0.0, 0.0, 1.0, 0.75)], 20, 20)
+    1
+    """
+    best, best_area = None, -1.0
+    for place, (ymin, xmin, ymax, xmax) in enumerate(boxes):
+        area = _steps((ymax - ymin) * height) * _steps((xmax - xmin) * width)
         if area > best_area:
             best, best_area = place, area
     return best

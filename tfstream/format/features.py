@@ -35,6 +35,16 @@ class Features:
             ) from error
         self._features = parsed.features.feature
 
+    @property
+    def kinds(self) -> dict[str, str | None]:
+        """The type of each feature: "bytes_list", "float_list", "int64_list"; None: not said."""
+        return {name: feature.WhichOneof("kind") for name, feature in self._features.items()}
+
+    def copy(self, name: str, to: example_pb2.Example, named: str) -> None:
+        """Puts a feature into another record, where it is in this one."""
+        if name in self._features:
+            to.features.feature[named].CopyFrom(self._features[name])
+
     def values(self, name: str) -> Sequence[Any]:
         """All values of a feature; none where it is not there."""
         if name not in self._features:  # looking it up would add it

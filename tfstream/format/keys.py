@@ -40,6 +40,7 @@ class Place:
         length: Bytes of the whole frame.
         metadata: The record's, where the index and not the record says what they are; None:
             the record does.
+        foreign: Whether tfstream did not write it.
     """
 
     split: str
@@ -48,6 +49,7 @@ class Place:
     offset: int
     length: int
     metadata: Mapping[str, Any] | None = None
+    foreign: bool = False
 
 
 def find(root: Directory | str | os.PathLike[str], loaded: Manifest, key: str) -> Place:
@@ -87,6 +89,7 @@ def find(root: Directory | str | os.PathLike[str], loaded: Manifest, key: str) -
                     metadata={n: value for n, value in edited.items() if value is not None}
                     if shard.relabelled
                     else None,
+                    foreign=bool(shard.name),
                 )
             columns.append(column)
     if failure is not None:

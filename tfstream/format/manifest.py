@@ -10,15 +10,19 @@ from pathlib import PurePosixPath, PureWindowsPath
 from google.protobuf import json_format
 
 from tfstream import errors
+from tfstream.format.feature_map import FeatureMap
 from tfstream.format.label_map import LabelMap
+from tfstream.format.names import is_name
 from tfstream.storage.directory import Directory
 from tfstream.storage.uri import as_directory
 from tfstream.v1 import manifest_pb2
 
 __all__ = ["FORMAT_VERSION", "commit", "load", "name_of", "path_of", "versions"]
 
-# Of the manifest's layout and all it points at; a reader refuses newer ones.
-FORMAT_VERSION = 1
+# Of the manifest's layout and all it points at; a reader refuses newer ones. 2 is of datasets with
+# records that tfstream did not write: who does not know of those would take them for its own.
+FORMAT_VERSION = 2
+_OWN_RECORDS = 1
 
 _DIRECTORY = "manifests"
 _NAME = re.compile(r"(\d{8})\.json")
@@ -90,7 +94,7 @@ def load(
         raise _not_found(directory, version, known or versions(directory))
     path = path_of(directory, version)
     manifest = _parse(data, path)
-    _check(manifest, path, version)
+    _check(manifest, path, version, local=directory.path is not None)
     return manifest
 
 
@@ -128,8 +132,9 @@ def commit(root: Directory | str | os.PathLike[str], manifest: manifest_pb2.Mani
     path = path_of(directory, manifest.version)
     written = manifest_pb2.Manifest()
     written.CopyFrom(manifest)
-    written.format_version = FORMAT_VERSION
-    _check(written, path, manifest.version)
+    foreign = manifest.schema.HasField("features")
+    written.format_version = FORMAT_VERSION if foreign else _OWN_RECORDS
+    _check(written, path, manifest.version, local=directory.path is not None)
     text = json_format.MessageToJson(
         written, preserving_proto_field_name=True, sort_keys=True, indent=1
     )
@@ -173,7 +178,7 @@ def _parse(data: bytes, path: str) -> manifest_pb2.Manifest:
         raise errors.ManifestError(f"{path} is damaged: {error}.") from error
 
 
-def _check(manifest: manifest_pb2.Manifest, path: str, version: int) -> None:
+def _check(manifest: manifest_pb2.Manifest, path: str, version: int, *, local: bool) -> None:
     """Refuses what the other rooms rely on not to meet."""
     if version < 1 or manifest.version != version:
         raise errors.ManifestError(
@@ -184,6 +189,7 @@ def _check(manifest: manifest_pb2.Manifest, path: str, version: int) -> None:
         LabelMap.from_proto(manifest.labels)
     except errors.InvalidArgumentError as error:
         raise errors.ManifestError(f"{path}: {error}") from error
+    _check_features(manifest, path)
     names: set[str] = set()
     files: set[str] = set()
     for split in manifest.splits:
@@ -191,8 +197,14 @@ def _check(manifest: manifest_pb2.Manifest, path: str, version: int) -> None:
             raise errors.ManifestError(f"{path} has two splits, or none, named {split.name!r}.")
         names.add(split.name)
         for shard in split.shards:
+            if shard.name and not is_name(shard.name):
+                raise errors.ManifestError(
+                    f"{path} names a shard {shard.name!r}, which is no name."
+                )
             for file in (shard.path, shard.index_path):
-                if not _is_inside(file):
+                # Of the files that were there before, some are elsewhere on the same disk.
+                outside = local and shard.name and file == shard.path and _is_absolute(file)
+                if not (outside or _is_inside(file)):
                     raise errors.ManifestError(
                         f"{path} names the file {file!r}: a dataset's files have relative paths "
                         "inside its directory."
@@ -206,6 +218,25 @@ def _check(manifest: manifest_pb2.Manifest, path: str, version: int) -> None:
                 f"{path}: the shards of split {split.name!r} hold {records} records, and its "
                 f"statistics say {split.statistics.records}."
             )
+
+
+def _check_features(manifest: manifest_pb2.Manifest, path: str) -> None:
+    if not manifest.schema.HasField("features"):
+        return
+    try:
+        features = FeatureMap.from_proto(manifest.schema.features)
+    except errors.InvalidArgumentError as error:
+        raise errors.ManifestError(f"{path}: {error}") from error
+    if features.numbers and len(features.numbers) != len(manifest.labels.labels):
+        raise errors.ManifestError(
+            f"{path} has {len(features.numbers)} numbers for {len(manifest.labels.labels)} labels."
+        )
+
+
+def _is_absolute(file: str) -> bool:
+    """Whether a path says plainly which file of this machine it means."""
+    posix = PurePosixPath(file)
+    return posix.is_absolute() and "\0" not in file and ".." not in posix.parts
 
 
 def _is_inside(file: str) -> bool:

@@ -6,11 +6,12 @@ import dataclasses
 import errno
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tfstream import errors
 from tfstream.format import example, index, statistics
+from tfstream.format.foreign import Translator
+from tfstream.format.numbered import numbered_key
 from tfstream.format.walk import Frame, walk
 from tfstream.storage.directory import Directory, ObjectInfo
 from tfstream.storage.reader import open_object
@@ -57,6 +58,9 @@ class ShardTask:
         bytes: Its size.
         metadata: The dataset's metadata columns, with their types.
         relabelled: Whether the index, not the records, says what their metadata are.
+        whole: Whether the index lists all records of the shard.
+        key: What keys of its records begin with, where they hold none.
+        translator: Makes its records ours; None: they are.
     """
 
     directory: Directory
@@ -66,14 +70,9 @@ class ShardTask:
     bytes: int
     metadata: Mapping[str, str]
     relabelled: bool = False
-
-    @property
-    def whole(self) -> bool:
-        """Whether the index lists all records of the shard: one that bears its name must.
-
-        A later version's has another name, and may do without some.
-        """
-        return PurePosixPath(self.index_path).stem == PurePosixPath(self.path).stem
+    whole: bool = True
+    key: str = ""
+    translator: Translator | None = None
 
     @property
     def compared(self) -> Mapping[str, str]:
@@ -191,12 +190,13 @@ class _Check:
     def _check_records(self, info: ObjectInfo) -> None:
         by_offset = self._rows_by_offset()
         count, size = 0, info.size
-        for frame in walk(open_object(self.task.directory, info), starts=sorted(by_offset)):
+        frames = walk(open_object(self.task.directory, info), starts=sorted(by_offset))
+        for number, frame in enumerate(frames):
             row = by_offset.pop(frame.offset, None)
             if frame.damage is not None:
                 self._say_damage(frame, row, size)
             elif frame.payload is not None:
-                self._check_record(frame, frame.payload, row)
+                self._check_record(number, frame, frame.payload, row)
             # Bytes at the end that are no record are not one too many.
             count += frame.damage is None or row is not None or self.rows is None
         self._flush()
@@ -234,11 +234,16 @@ class _Check:
             )
         self._say(reason, offset=frame.offset, key=row["key"] if row else "")
 
-    def _check_record(self, frame: Frame, payload: bytes, row: dict[str, Any] | None) -> None:
+    def _check_record(
+        self, number: int, frame: Frame, payload: bytes, row: dict[str, Any] | None
+    ) -> None:
         if self._passes_over(row):
             return
         key = row["key"] if row else ""
         try:
+            if self.task.translator is not None:
+                made = numbered_key(self.task.key, number)
+                payload = self.task.translator.translate(payload, made)
             image = example.decode(payload)
             found = index.Row.of(image, offset=frame.offset, length=frame.length)
             cells = index.cells(found, self.task.compared)

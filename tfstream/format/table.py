@@ -16,6 +16,7 @@ from tfstream.format import index
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from tfstream.foreign import ForeignRecords
     from tfstream.v1.manifest_pb2 import Shard
 
 __all__ = ["ALIGNMENT", "RecordTable"]
@@ -33,12 +34,14 @@ class RecordTable:
         shards: int32 [n], each record's place in `files`.
         offsets: int64 [n], where each frame begins, in bytes.
         lengths: int32 [n], each frame's length, in bytes.
+        foreign: How the records become ours; None: they are.
     """
 
     files: tuple[str, ...]
     shards: npt.NDArray[np.int32]
     offsets: npt.NDArray[np.int64]
     lengths: npt.NDArray[np.int32]
+    foreign: ForeignRecords | None = None
 
     def __len__(self) -> int:
         return len(self.shards)

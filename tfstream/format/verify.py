@@ -11,6 +11,8 @@ from typing import Any
 
 from tfstream import errors
 from tfstream.format import manifest, statistics
+from tfstream.format.foreign import Translator
+from tfstream.format.numbered import lists_all
 from tfstream.format.shard_check import Problem, ShardReport, ShardTask, check_shard
 from tfstream.storage.directory import Directory
 from tfstream.storage.uri import as_directory
@@ -55,6 +57,7 @@ def verify(
         raise errors.InvalidArgumentError(f"processes is {processes}: it must be at least 1.")
     directory = as_directory(root)
     loaded = manifest.load(directory, version)
+    translator = Translator.of(loaded)
     tasks = [
         ShardTask(
             directory=directory,
@@ -64,6 +67,9 @@ def verify(
             bytes=shard.bytes,
             metadata=dict(loaded.schema.metadata),
             relabelled=shard.relabelled,
+            whole=lists_all(shard),
+            key=shard.key,
+            translator=translator if shard.name else None,
         )
         for split in loaded.splits
         for shard in split.shards

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ParamSpec
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, Protocol
 
 from tfstream.packing.appending import append as _append
-from tfstream.packing.job import PackResult
 from tfstream.packing.packer import pack as _pack
 
 if TYPE_CHECKING:
     from tfstream.dataset import PackedDataset
 
-__all__ = ["append", "pack"]
+__all__ = ["append", "opening", "pack"]
 
 _Parameters = ParamSpec("_Parameters")
 
 
-def _opening(
-    function: Callable[_Parameters, PackResult],
+class _Made(Protocol):
+    """What says how the making of a version went."""
+
+    @property
+    def dest(self) -> Path | str: ...
+    @property
+    def version(self) -> int: ...
+
+
+def opening(
+    function: Callable[_Parameters, _Made],
 ) -> Callable[_Parameters, PackedDataset]:
     """The same function, returning the version that was made instead of how it went."""
 
     @functools.wraps(function)
-    def opening(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> PackedDataset:
+    def opened(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> PackedDataset:
         from tfstream.opening import open_dataset
 
         project = kwargs.get("project")  # billed for reading, too
@@ -35,8 +44,8 @@ def _opening(
             project=project if isinstance(project, str) else None,
         )
 
-    return opening
+    return opened
 
 
-pack = _opening(_pack)
-append = _opening(_append)
+pack = opening(_pack)
+append = opening(_append)

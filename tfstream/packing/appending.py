@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from tfstream.annotations import Source, locate
+from tfstream.errors import InvalidArgumentError
 from tfstream.format import manifest
 from tfstream.format.label_map import LabelMap
 from tfstream.packing.destination import open_destination
@@ -88,6 +89,12 @@ def append(
     reader, root = locate(source, format)
     destination = open_destination(dest, workspace=workspace, project=project, growing=True)
     before = manifest.load(destination.directory)
+    if before.schema.HasField("features"):
+        raise InvalidArgumentError(
+            f"{destination} is of TFRecord files that tfstream did not write: nothing can be "
+            "appended to them. Pack what is new into a dataset of its own, and mix the streams of "
+            "both (tfstream.mix)."
+        )
     packed = before.pack
     options = Options(
         format=reader.name,

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atfstream/v1/manifest.proto\x12\x0btfstream.v1\"\x9d\x02\n\x08Manifest\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\t\x12\x18\n\x10tfstream_version\x18\x04 \x01(\t\x12\"\n\x06splits\x18\x05 \x03(\x0b\x32\x12.tfstream.v1.Split\x12%\n\x06labels\x18\x06 \x01(\x0b\x32\x15.tfstream.v1.LabelMap\x12#\n\x06schema\x18\x07 \x01(\x0b\x32\x13.tfstream.v1.Schema\x12)\n\x04pack\x18\x08 \x01(\x0b\x32\x1b.tfstream.v1.PackParameters\x12#\n\x06\x63hange\x18\t \x01(\x0b\x32\x13.tfstream.v1.Change\"Z\n\x06\x43hange\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x0c\n\x04time\x18\x03 \x01(\t\x12\x0e\n\x06parent\x18\x04 \x01(\r\x12\x11\n\toperation\x18\x05 \x01(\t\"f\n\x05Split\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x06shards\x18\x02 \x03(\x0b\x32\x12.tfstream.v1.Shard\x12+\n\nstatistics\x18\x03 \x01(\x0b\x32\x17.tfstream.v1.Statistics\"]\n\x05Shard\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nindex_path\x18\x02 \x01(\t\x12\x0f\n\x07records\x18\x03 \x01(\x04\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04\x12\x12\n\nrelabelled\x18\x05 \x01(\x08\"\xa7\x04\n\nStatistics\x12\x0f\n\x07records\x18\x01 \x01(\x04\x12\x13\n\x0bimage_bytes\x18\x02 \x01(\x04\x12\x0f\n\x07objects\x18\x03 \x01(\x04\x12\x12\n\nbackground\x18\x04 \x01(\x04\x12@\n\rlabel_objects\x18\x05 \x03(\x0b\x32).tfstream.v1.Statistics.LabelObjectsEntry\x12@\n\rlabel_records\x18\x06 \x03(\x0b\x32).tfstream.v1.Statistics.LabelRecordsEntry\x12\x35\n\x07\x66ormats\x18\x07 \x03(\x0b\x32$.tfstream.v1.Statistics.FormatsEntry\x12\x0f\n\x07rotated\x18\x08 \x01(\x04\x12!\n\x05width\x18\t \x01(\x0b\x32\x12.tfstream.v1.Range\x12\"\n\x06height\x18\n \x01(\x0b\x32\x12.tfstream.v1.Range\x12!\n\x05\x62oxes\x18\x0b \x01(\x0b\x32\x12.tfstream.v1.Range\x1a\x33\n\x11LabelObjectsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a\x33\n\x11LabelRecordsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a.\n\x0c\x46ormatsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"/\n\x05Range\x12\x0b\n\x03min\x18\x01 \x01(\x01\x12\x0c\n\x04mean\x18\x02 \x01(\x01\x12\x0b\n\x03max\x18\x03 \x01(\x01\"B\n\x08LabelMap\x12\"\n\x06labels\x18\x01 \x03(\x0b\x32\x12.tfstream.v1.Label\x12\x12\n\nbackground\x18\x02 \x01(\x08\"$\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\"\xc0\x01\n\x06Schema\x12\x33\n\x08metadata\x18\x01 \x03(\x0b\x32!.tfstream.v1.Schema.MetadataEntry\x12\'\n\x06tensor\x18\x02 \x01(\x0b\x32\x17.tfstream.v1.TensorSpec\x12\'\n\x06target\x18\x03 \x01(\x0b\x32\x17.tfstream.v1.TensorSpec\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"9\n\nTensorSpec\x12\r\n\x05\x64type\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x04\x12\r\n\x05names\x18\x03 \x03(\t\"z\n\x0ePackParameters\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12\x13\n\x0bshard_bytes\x18\x03 \x01(\x04\x12\x12\n\non_invalid\x18\x04 \x01(\t\x12\x10\n\x08max_side\x18\x05 \x01(\r\x12\x0f\n\x07quality\x18\x06 \x01(\rb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atfstream/v1/manifest.proto\x12\x0btfstream.v1\"\x9d\x02\n\x08Manifest\x12\x16\n\x0e\x66ormat_version\x18\x01 \x01(\r\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\t\x12\x18\n\x10tfstream_version\x18\x04 \x01(\t\x12\"\n\x06splits\x18\x05 \x03(\x0b\x32\x12.tfstream.v1.Split\x12%\n\x06labels\x18\x06 \x01(\x0b\x32\x15.tfstream.v1.LabelMap\x12#\n\x06schema\x18\x07 \x01(\x0b\x32\x13.tfstream.v1.Schema\x12)\n\x04pack\x18\x08 \x01(\x0b\x32\x1b.tfstream.v1.PackParameters\x12#\n\x06\x63hange\x18\t \x01(\x0b\x32\x13.tfstream.v1.Change\"Z\n\x06\x43hange\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x0c\n\x04time\x18\x03 \x01(\t\x12\x0e\n\x06parent\x18\x04 \x01(\r\x12\x11\n\toperation\x18\x05 \x01(\t\"f\n\x05Split\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x06shards\x18\x02 \x03(\x0b\x32\x12.tfstream.v1.Shard\x12+\n\nstatistics\x18\x03 \x01(\x0b\x32\x17.tfstream.v1.Statistics\"x\n\x05Shard\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\nindex_path\x18\x02 \x01(\t\x12\x0f\n\x07records\x18\x03 \x01(\x04\x12\r\n\x05\x62ytes\x18\x04 \x01(\x04\x12\x12\n\nrelabelled\x18\x05 \x01(\x08\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x0b\n\x03key\x18\x07 \x01(\t\"\xa7\x04\n\nStatistics\x12\x0f\n\x07records\x18\x01 \x01(\x04\x12\x13\n\x0bimage_bytes\x18\x02 \x01(\x04\x12\x0f\n\x07objects\x18\x03 \x01(\x04\x12\x12\n\nbackground\x18\x04 \x01(\x04\x12@\n\rlabel_objects\x18\x05 \x03(\x0b\x32).tfstream.v1.Statistics.LabelObjectsEntry\x12@\n\rlabel_records\x18\x06 \x03(\x0b\x32).tfstream.v1.Statistics.LabelRecordsEntry\x12\x35\n\x07\x66ormats\x18\x07 \x03(\x0b\x32$.tfstream.v1.Statistics.FormatsEntry\x12\x0f\n\x07rotated\x18\x08 \x01(\x04\x12!\n\x05width\x18\t \x01(\x0b\x32\x12.tfstream.v1.Range\x12\"\n\x06height\x18\n \x01(\x0b\x32\x12.tfstream.v1.Range\x12!\n\x05\x62oxes\x18\x0b \x01(\x0b\x32\x12.tfstream.v1.Range\x1a\x33\n\x11LabelObjectsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a\x33\n\x11LabelRecordsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a.\n\x0c\x46ormatsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"/\n\x05Range\x12\x0b\n\x03min\x18\x01 \x01(\x01\x12\x0c\n\x04mean\x18\x02 \x01(\x01\x12\x0b\n\x03max\x18\x03 \x01(\x01\"B\n\x08LabelMap\x12\"\n\x06labels\x18\x01 \x03(\x0b\x32\x12.tfstream.v1.Label\x12\x12\n\nbackground\x18\x02 \x01(\x08\"$\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\"\xeb\x01\n\x06Schema\x12\x33\n\x08metadata\x18\x01 \x03(\x0b\x32!.tfstream.v1.Schema.MetadataEntry\x12\'\n\x06tensor\x18\x02 \x01(\x0b\x32\x17.tfstream.v1.TensorSpec\x12\'\n\x06target\x18\x03 \x01(\x0b\x32\x17.tfstream.v1.TensorSpec\x12)\n\x08\x66\x65\x61tures\x18\x04 \x01(\x0b\x32\x17.tfstream.v1.FeatureMap\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"9\n\nTensorSpec\x12\r\n\x05\x64type\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x04\x12\r\n\x05names\x18\x03 \x03(\t\"\xe5\x01\n\nFeatureMap\x12\x31\n\x05roles\x18\x01 \x03(\x0b\x32\".tfstream.v1.FeatureMap.RolesEntry\x12\x35\n\x07\x63olumns\x18\x02 \x03(\x0b\x32$.tfstream.v1.FeatureMap.ColumnsEntry\x12\x0f\n\x07numbers\x18\x03 \x03(\x03\x1a,\n\nRolesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a.\n\x0c\x43olumnsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"z\n\x0ePackParameters\x12\x0e\n\x06\x66ormat\x18\x01 \x01(\t\x12\x0c\n\x04seed\x18\x02 \x01(\x04\x12\x13\n\x0bshard_bytes\x18\x03 \x01(\x04\x12\x12\n\non_invalid\x18\x04 \x01(\t\x12\x10\n\x08max_side\x18\x05 \x01(\r\x12\x0f\n\x07quality\x18\x06 \x01(\rb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -29,6 +29,10 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_STATISTICS_FORMATSENTRY']._serialized_options = b'8\001'
   _globals['_SCHEMA_METADATAENTRY']._options = None
   _globals['_SCHEMA_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_FEATUREMAP_ROLESENTRY']._options = None
+  _globals['_FEATUREMAP_ROLESENTRY']._serialized_options = b'8\001'
+  _globals['_FEATUREMAP_COLUMNSENTRY']._options = None
+  _globals['_FEATUREMAP_COLUMNSENTRY']._serialized_options = b'8\001'
   _globals['_MANIFEST']._serialized_start=44
   _globals['_MANIFEST']._serialized_end=329
   _globals['_CHANGE']._serialized_start=331
@@ -36,27 +40,33 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_SPLIT']._serialized_start=423
   _globals['_SPLIT']._serialized_end=525
   _globals['_SHARD']._serialized_start=527
-  _globals['_SHARD']._serialized_end=620
-  _globals['_STATISTICS']._serialized_start=623
-  _globals['_STATISTICS']._serialized_end=1174
-  _globals['_STATISTICS_LABELOBJECTSENTRY']._serialized_start=1022
-  _globals['_STATISTICS_LABELOBJECTSENTRY']._serialized_end=1073
-  _globals['_STATISTICS_LABELRECORDSENTRY']._serialized_start=1075
-  _globals['_STATISTICS_LABELRECORDSENTRY']._serialized_end=1126
-  _globals['_STATISTICS_FORMATSENTRY']._serialized_start=1128
-  _globals['_STATISTICS_FORMATSENTRY']._serialized_end=1174
-  _globals['_RANGE']._serialized_start=1176
-  _globals['_RANGE']._serialized_end=1223
-  _globals['_LABELMAP']._serialized_start=1225
-  _globals['_LABELMAP']._serialized_end=1291
-  _globals['_LABEL']._serialized_start=1293
-  _globals['_LABEL']._serialized_end=1329
-  _globals['_SCHEMA']._serialized_start=1332
-  _globals['_SCHEMA']._serialized_end=1524
-  _globals['_SCHEMA_METADATAENTRY']._serialized_start=1477
-  _globals['_SCHEMA_METADATAENTRY']._serialized_end=1524
-  _globals['_TENSORSPEC']._serialized_start=1526
-  _globals['_TENSORSPEC']._serialized_end=1583
-  _globals['_PACKPARAMETERS']._serialized_start=1585
-  _globals['_PACKPARAMETERS']._serialized_end=1707
+  _globals['_SHARD']._serialized_end=647
+  _globals['_STATISTICS']._serialized_start=650
+  _globals['_STATISTICS']._serialized_end=1201
+  _globals['_STATISTICS_LABELOBJECTSENTRY']._serialized_start=1049
+  _globals['_STATISTICS_LABELOBJECTSENTRY']._serialized_end=1100
+  _globals['_STATISTICS_LABELRECORDSENTRY']._serialized_start=1102
+  _globals['_STATISTICS_LABELRECORDSENTRY']._serialized_end=1153
+  _globals['_STATISTICS_FORMATSENTRY']._serialized_start=1155
+  _globals['_STATISTICS_FORMATSENTRY']._serialized_end=1201
+  _globals['_RANGE']._serialized_start=1203
+  _globals['_RANGE']._serialized_end=1250
+  _globals['_LABELMAP']._serialized_start=1252
+  _globals['_LABELMAP']._serialized_end=1318
+  _globals['_LABEL']._serialized_start=1320
+  _globals['_LABEL']._serialized_end=1356
+  _globals['_SCHEMA']._serialized_start=1359
+  _globals['_SCHEMA']._serialized_end=1594
+  _globals['_SCHEMA_METADATAENTRY']._serialized_start=1547
+  _globals['_SCHEMA_METADATAENTRY']._serialized_end=1594
+  _globals['_TENSORSPEC']._serialized_start=1596
+  _globals['_TENSORSPEC']._serialized_end=1653
+  _globals['_FEATUREMAP']._serialized_start=1656
+  _globals['_FEATUREMAP']._serialized_end=1885
+  _globals['_FEATUREMAP_ROLESENTRY']._serialized_start=1793
+  _globals['_FEATUREMAP_ROLESENTRY']._serialized_end=1837
+  _globals['_FEATUREMAP_COLUMNSENTRY']._serialized_start=1839
+  _globals['_FEATUREMAP_COLUMNSENTRY']._serialized_end=1885
+  _globals['_PACKPARAMETERS']._serialized_start=1887
+  _globals['_PACKPARAMETERS']._serialized_end=2009
 # @@protoc_insertion_point(module_scope)

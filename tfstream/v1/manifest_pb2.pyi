@@ -52,18 +52,22 @@ class Split(_message.Message):
     def __init__(self, name: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[Shard, _Mapping]]] = ..., statistics: _Optional[_Union[Statistics, _Mapping]] = ...) -> None: ...
 
 class Shard(_message.Message):
-    __slots__ = ("path", "index_path", "records", "bytes", "relabelled")
+    __slots__ = ("path", "index_path", "records", "bytes", "relabelled", "name", "key")
     PATH_FIELD_NUMBER: _ClassVar[int]
     INDEX_PATH_FIELD_NUMBER: _ClassVar[int]
     RECORDS_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
     RELABELLED_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
     path: str
     index_path: str
     records: int
     bytes: int
     relabelled: bool
-    def __init__(self, path: _Optional[str] = ..., index_path: _Optional[str] = ..., records: _Optional[int] = ..., bytes: _Optional[int] = ..., relabelled: bool = ...) -> None: ...
+    name: str
+    key: str
+    def __init__(self, path: _Optional[str] = ..., index_path: _Optional[str] = ..., records: _Optional[int] = ..., bytes: _Optional[int] = ..., relabelled: bool = ..., name: _Optional[str] = ..., key: _Optional[str] = ...) -> None: ...
 
 class Statistics(_message.Message):
     __slots__ = ("records", "image_bytes", "objects", "background", "label_objects", "label_records", "formats", "rotated", "width", "height", "boxes")
@@ -139,7 +143,7 @@ class Label(_message.Message):
     def __init__(self, name: _Optional[str] = ..., title: _Optional[str] = ...) -> None: ...
 
 class Schema(_message.Message):
-    __slots__ = ("metadata", "tensor", "target")
+    __slots__ = ("metadata", "tensor", "target", "features")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -150,10 +154,12 @@ class Schema(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     TENSOR_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
     metadata: _containers.ScalarMap[str, str]
     tensor: TensorSpec
     target: TensorSpec
-    def __init__(self, metadata: _Optional[_Mapping[str, str]] = ..., tensor: _Optional[_Union[TensorSpec, _Mapping]] = ..., target: _Optional[_Union[TensorSpec, _Mapping]] = ...) -> None: ...
+    features: FeatureMap
+    def __init__(self, metadata: _Optional[_Mapping[str, str]] = ..., tensor: _Optional[_Union[TensorSpec, _Mapping]] = ..., target: _Optional[_Union[TensorSpec, _Mapping]] = ..., features: _Optional[_Union[FeatureMap, _Mapping]] = ...) -> None: ...
 
 class TensorSpec(_message.Message):
     __slots__ = ("dtype", "shape", "names")
@@ -164,6 +170,30 @@ class TensorSpec(_message.Message):
     shape: _containers.RepeatedScalarFieldContainer[int]
     names: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, dtype: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., names: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class FeatureMap(_message.Message):
+    __slots__ = ("roles", "columns", "numbers")
+    class RolesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class ColumnsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ROLES_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    roles: _containers.ScalarMap[str, str]
+    columns: _containers.ScalarMap[str, str]
+    numbers: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, roles: _Optional[_Mapping[str, str]] = ..., columns: _Optional[_Mapping[str, str]] = ..., numbers: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class PackParameters(_message.Message):
     __slots__ = ("format", "seed", "shard_bytes", "on_invalid", "max_side", "quality")

@@ -114,7 +114,7 @@ def rewrite(
             return None
         made = manifest_pb2.Shard()
         made.CopyFrom(place.shard)
-        stem = PurePosixPath(place.shard.path).stem
+        stem = place.shard.name or PurePosixPath(place.shard.path).stem
         made.index_path = f"shards/{stem}-{commit}.parquet"
         made.records = table.num_rows
         made.relabelled = place.shard.relabelled or relabels

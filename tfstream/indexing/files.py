@@ -1,0 +1,167 @@
+"""Which files are to be indexed: globs, directories and files -> shards with names."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import glob
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tfstream.errors import DatasetNotFoundError, InvalidArgumentError
+from tfstream.storage.directory import Access, Directory, ObjectInfo
+from tfstream.storage.uri import open_directory
+
+__all__ = ["Found", "common_directory", "find"]
+
+# "x.tfrecord", "x.record-00000-of-00010", "train-00000-of-01024", "x.tfrecord.gz".
+_SHARD = re.compile(
+    r".+(?:\.(?:tfrecords?|tfrec|tfr|record)(?:-\d+-of-\d+)?|-\d+-of-\d+)(?:\.(?:gz|gzip|zlib))?",
+    re.IGNORECASE,
+)
+_OWN = ("manifests/", "shards/", "tags/", "slices/")
+_WILD = re.compile(r"[*?\[]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """Shards that were found, and the directory by which they are read.
+
+    Attributes:
+        directory: Where the dataset will be.
+        infos: The shards, sorted by name; absolute paths are outside the directory.
+    """
+
+    directory: Directory
+    infos: tuple[ObjectInfo, ...]
+
+
+def find(
+    sources: Sequence[str | os.PathLike[str]],
+    into: str | os.PathLike[str] | None,
+    access: Access | None = None,
+) -> Found:
+    """Finds the shards.
+
+    Args:
+        sources: Files, globs (`**` for any depth) and directories, which are searched for what is
+            named like a shard.
+        into: The dataset's directory; None: the only source, which is a directory.
+        access: With what right a bucket is read.
+
+    Raises:
+        DatasetNotFoundError: A source does not exist, or names no shard.
+        InvalidArgumentError: It cannot be told where the dataset shall be, or it cannot be there.
+        StorageError: Something cannot be read.
+    """
+    texts = [os.fspath(source).rstrip("/") or "/" for source in sources]
+    if not texts:
+        raise InvalidArgumentError(
+            "Nothing is named that could be indexed: give files or a directory."
+        )
+    if into is None and (len(texts) > 1 or _WILD.search(texts[0]) or os.path.isfile(texts[0])):
+        raise InvalidArgumentError(
+            f"{texts[0]!r} is no directory in which the index could be kept: say by `--into "
+            "DIRECTORY` (into=) where the dataset shall be."
+        )
+    directory = open_directory(texts[0] if into is None else into, access)
+    if directory.path is None:
+        return Found(directory, _remote(directory, texts))
+    for text in texts:
+        if "://" in text:
+            raise InvalidArgumentError(
+                f"{text} is not on local disk, and {directory} is: a dataset of remote shards is "
+                "kept in a directory above them. Give that by --into, or index their directory "
+                "without it."
+            )
+    return Found(directory, _local(directory, texts))
+
+
+def common_directory(names: Iterable[str]) -> str:
+    """The directory that all files are in, with a "/" at its end; "" where there is none.
+
+    >>> common_directory(["a/b/1", "a/b/2"]), common_directory(["a/1", "b/2"])
+    ('a/b/', '')
+    """
+    parents = [name.rpartition("/")[0] for name in names]
+    shared = os.path.commonpath(parents) if all(parents) else ""
+    return f"{shared}/" if shared else ""
+
+
+def _local(directory: Directory, texts: Sequence[str]) -> tuple[ObjectInfo, ...]:
+    root = Path(os.path.abspath(str(directory.path)))
+    found: dict[str, ObjectInfo] = {}
+    for text in texts:
+        if os.path.isdir(text):
+            paths = _below(text)
+        elif _WILD.search(text) and not os.path.exists(text):
+            paths = sorted(path for path in glob.glob(text, recursive=True) if os.path.isfile(path))
+        else:
+            paths = [text]
+        if not paths:
+            raise _nothing(text, sorted(os.listdir(text)) if os.path.isdir(text) else [])
+        for path in paths:
+            if not os.path.isfile(path):
+                what = "is no regular file" if os.path.exists(path) else "does not exist"
+                raise DatasetNotFoundError(f"{path} {what}: name files, a glob or a directory.")
+            # Not resolved: whoever links shards into a directory wants them named by it.
+            absolute = Path(os.path.abspath(path))
+            name = absolute.as_posix()
+            if absolute.is_relative_to(root):
+                name = absolute.relative_to(root).as_posix()
+            found[name] = directory.stat(name)
+    return tuple(found[name] for name in sorted(found))
+
+
+def _below(text: str) -> list[str]:
+    """What is named like a shard, below a directory."""
+    found = []
+    for top, directories, files in os.walk(text):
+        directories[:] = sorted(name for name in directories if not name.startswith("."))
+        if os.path.abspath(top) == os.path.abspath(text):
+            directories[:] = [name for name in directories if f"{name}/" not in _OWN]
+        found += [os.path.join(top, name) for name in sorted(files) if _is_shard(name)]
+    return found
+
+
+def _remote(directory: Directory, texts: Sequence[str]) -> tuple[ObjectInfo, ...]:
+    found: dict[str, ObjectInfo] = {}
+    for text in texts:
+        inside = text == directory.uri or text.startswith(f"{directory.uri}/")
+        if not inside:
+            raise InvalidArgumentError(
+                f"{text} is not below {directory}: a dataset of remote shards is kept in a "
+                "directory above them."
+            )
+        wanted = text[len(directory.uri) + 1 :]
+        wild = _WILD.search(wanted)
+        prefix = wanted[: wild.start()] if wild else wanted
+        infos = [info for info in directory.list(prefix) if not info.name.startswith(_OWN)]
+        if wild:
+            chosen = [info for info in infos if fnmatch.fnmatchcase(info.name, wanted)]
+        elif wanted and any(info.name == wanted for info in infos):
+            chosen = [info for info in infos if info.name == wanted]
+        else:
+            below = f"{wanted}/" if wanted else ""
+            chosen = [
+                info for info in infos if info.name.startswith(below) and _is_shard(info.name)
+            ]
+        if not chosen:
+            raise _nothing(text, [info.name for info in infos[:20]])
+        found.update((info.name, info) for info in chosen)
+    return tuple(found[name] for name in sorted(found))
+
+
+def _is_shard(name: str) -> bool:
+    base = name.rpartition("/")[2]
+    return not base.startswith(".") and _SHARD.fullmatch(base) is not None
+
+
+def _nothing(text: str, there: Sequence[str]) -> DatasetNotFoundError:
+    listed = f" It holds {', '.join(there[:5])}{' ...' if there[5:] else ''}." if there else ""
+    return DatasetNotFoundError(
+        f"{text} names no TFRecord file (such as x.tfrecord or train-00000-of-00010).{listed} Name "
+        "the files, or give a glob."
+    )
