@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-__all__ = ["Rates", "describe", "rates"]
+__all__ = ["Rates", "describe", "rates", "verdict"]
+
+_WAITED = 0.1  # of the time: more than that is worth doing something about
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +96,21 @@ def describe(done: Rates) -> str:
     if done.corrupt:
         parts.append(f"{done.corrupt:,} corrupt")
     return " · ".join(parts)
+
+
+def verdict(done: Rates) -> str:
+    """One line about a training that is over: whether data or the model held it up.
+
+    >>> print(verdict(rates({}, {"samples": 900, "starved_seconds": 0.2}, seconds=10)))
+    tfstream: 90 samples/s; training waited for data 2 % of its time: the model was the bottleneck
+    """
+    said = f"tfstream: {_short(done.samples_per_second)} samples/s; "
+    if done.waiting is None:
+        return f"{said}how long training waited for data was not measured"
+    said += f"training waited for data {100 * done.waiting:.0f} % of its time: "
+    if done.waiting < _WAITED:
+        return f"{said}the model was the bottleneck"
+    return f"{said}the input was the bottleneck (`tfstream bench` says which part of it)"
 
 
 def _short(number: float) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import pathlib
+import re
 import subprocess
 import sys
+from typing import Any
 
+import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 import trees
@@ -39,14 +44,22 @@ def stream(train: tfstream.PackedDataset) -> tfstream.StreamDataset:
 
 
 def scalars(log_dir: pathlib.Path) -> dict[str, dict[int, float]]:
-    """The value of each tag at each step."""
-    found: dict[str, dict[int, float]] = {}
+    """The value of each scalar at each step."""
+    return {
+        tag: {step: float(value) for step, value in of.items()}
+        for tag, of in summaries(log_dir).items()
+        if tag != "tfstream/samples"
+    }
+
+
+def summaries(log_dir: pathlib.Path) -> dict[str, dict[int, Any]]:
+    """What each tag has at each step."""
+    found: dict[str, dict[int, Any]] = {}
     for path in log_dir.glob("events.out.tfevents.*"):
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             event = tf.compat.v1.Event.FromString(record)
             for value in event.summary.value:
-                number = float(tf.make_ndarray(value.tensor))
-                found.setdefault(value.tag, {})[event.step] = number
+                found.setdefault(value.tag, {})[event.step] = tf.make_ndarray(value.tensor)
     return found
 
 
@@ -94,11 +107,55 @@ def test_without_a_directory_and_a_default_writer_there_is_an_error(
         model(train.labels.classes).fit(ds, callbacks=[tfstream.keras.StreamMonitor(ds)], verbose=0)
 
 
+def test_the_next_samples_are_drawn_as_the_model_sees_them(
+    train: tfstream.PackedDataset, tmp_path: pathlib.Path
+) -> None:
+    ds = stream(train)
+    seen = []
+    watch = tf.keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: seen.append(ds.state()))
+    monitor = tfstream.keras.StreamMonitor(ds, tmp_path, images=2)
+    model(train.labels.classes).fit(
+        ds, epochs=2, callbacks=[watch, monitor], verbose=0, shuffle=False
+    )
+    drawn = summaries(tmp_path)["tfstream/samples"]
+    assert sorted(drawn) == [0, 14]
+    assert [state["epoch"] for state in seen] == [0, 1]
+    shown = tfstream.ImageSpec(size=(16, 16))
+    for state, step in zip(seen, (0, 14), strict=True):
+        width, height, *pictures = drawn[step].tolist()
+        assert (int(width), int(height), len(pictures)) == (640, 640, 2)
+        again = train.stream(
+            batch_size=4, image=shown, seed=1, state=state, boxes="ragged", elements="dict"
+        )
+        batch = next(iter(again))
+        for place, png in enumerate(pictures):
+            picture = PIL.Image.open(io.BytesIO(png))
+            plain = PIL.Image.fromarray(batch["image"][place].numpy())
+            larger = plain.resize((640, 640), PIL.Image.Resampling.BICUBIC)
+            marked = np.any(np.asarray(picture) != np.asarray(larger), axis=-1).mean()
+            assert (marked > 0) == (len(batch["boxes"][place]) > 0)
+            assert marked < 0.5
+
+
+def test_a_line_at_the_end_says_whether_training_waited(
+    train: tfstream.PackedDataset, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ds = stream(train)
+    monitor = tfstream.keras.StreamMonitor(ds, tmp_path, images=0)
+    model(train.labels.classes).fit(ds, callbacks=[monitor], verbose=2)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert re.search(r"^tfstream: .* samples/s; training waited for data \d+ % of its time: ", last)
+    model(train.labels.classes).fit(ds, callbacks=[monitor], verbose=0)
+    assert "tfstream:" not in capsys.readouterr().out
+
+
 def test_what_is_no_stream_is_refused(train: tfstream.PackedDataset) -> None:
     with pytest.raises(InvalidArgumentError, match=r"needs the StreamDataset .*\(got _MapDataset"):
         tfstream.keras.StreamMonitor(stream(train).map(lambda x, y: (x, y)))
     with pytest.raises(InvalidArgumentError, match=r"every must be .*\(got 0\)"):
         tfstream.keras.StreamMonitor(stream(train), every=0)
+    with pytest.raises(InvalidArgumentError, match=r"images must be .*\(got -1\)"):
+        tfstream.keras.StreamMonitor(stream(train), images=-1)
 
 
 def test_the_package_has_it_without_loading_keras_before_it_is_asked_for() -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from tfstream import metrics
+from tfstream.adapters.preview import Preview, preview_of
+from tfstream.adapters.summaries import write_images, write_scalar
 from tfstream.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ _TOTALS = ("retries", "hedges", "repaired", "corrupt")
 
 
 class StreamMonitor(tf.keras.callbacks.Callback):
-    """A callback that writes how the stream does as TensorBoard scalars.
+    """A callback that writes how a stream does for TensorBoard, and says what held training up.
 
     `tfstream/samples_per_second`, `tfstream/waiting` (the share of the time, 0 to 1, that
     training waited for data), `tfstream/bytes_fetched_per_second`, `tfstream/cache_hit_rate`
@@ -30,14 +32,22 @@ class StreamMonitor(tf.keras.callbacks.Callback):
     `tfstream/repaired`, `tfstream/corrupt` since training began. Time spent on validation
     counts nowhere. A step is one of the optimizer's.
 
+    At the beginning of each epoch the next samples are drawn, as the model will see them, with
+    their boxes: `tfstream/samples`. Of streams that a `tf.data` service makes, of data points
+    and of stored bytes there are no pictures.
+
+    When training ends, and `fit` is not silent, a line says whether it waited for data.
+
     Args:
         dataset: The stream that is trained from.
         log_dir: Where the scalars are written; None: to the writer that is
             `tf.summary`'s default.
         every: Batches between two writings; there is one at each epoch's end too.
+        images: How many samples are drawn an epoch; 0: none.
 
     Raises:
-        InvalidArgumentError: The dataset is not a stream, or `every` not positive.
+        InvalidArgumentError: The dataset is not a stream, `every` not positive, or `images`
+            negative.
 
     Example: `model.fit(ds, callbacks=[tfstream.keras.StreamMonitor(ds, "logs")])`
     """
@@ -47,6 +57,7 @@ class StreamMonitor(tf.keras.callbacks.Callback):
         dataset: StreamDataset,
         log_dir: str | os.PathLike[str] | None = None,
         every: int = 100,
+        images: int = 4,
     ) -> None:
         super().__init__()
         if not callable(getattr(dataset, "stats", None)):
@@ -56,7 +67,11 @@ class StreamMonitor(tf.keras.callbacks.Callback):
             )
         if every < 1:
             raise InvalidArgumentError(f"every must be a positive number of batches (got {every})")
+        if images < 0:
+            raise InvalidArgumentError(f"images must be a number of pictures (got {images})")
         self._dataset = dataset
+        self._images = images
+        self._preview: Preview | None = None
         self._log_dir = log_dir
         self._every = every
         self._writer: tf.summary.SummaryWriter | None = None
@@ -66,6 +81,7 @@ class StreamMonitor(tf.keras.callbacks.Callback):
         self._batches = 0  # since the last writing
         self._steps = 0  # since training began
         self._testing_since = 0.0
+        self._seconds = 0.0  # of training, all together
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Opens the writer."""
@@ -76,9 +92,22 @@ class StreamMonitor(tf.keras.callbacks.Callback):
                 "a StreamMonitor without log_dir writes to tf.summary's default writer, and there "
                 "is none: give log_dir, or call fit() inside `with writer.as_default():`"
             )
+        if self._preview is None:
+            self._preview = preview_of(self._dataset.recipe, self._images)
         self._first = self._before = dict(self._dataset.stats())
+        self._seconds = 0.0
         self._then = time.monotonic()
         self._batches = self._steps = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Draws what comes; this takes none of the training's time."""
+        if self._preview is None:
+            return
+        begun = time.monotonic()
+        pictures = self._preview.pictures(self._dataset.state())
+        with self._writing():
+            write_images("tfstream/samples", pictures, self._step())
+        self._then += time.monotonic() - begun
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Writes when it is time to."""
@@ -103,7 +132,9 @@ class StreamMonitor(tf.keras.callbacks.Callback):
             self._write()
 
     def on_train_end(self, logs: Any = None) -> None:
-        """Closes the writer."""
+        """Closes the writer, and says whether training waited."""
+        if self.params.get("verbose") and self._seconds:
+            print(metrics.verdict(metrics.rates(self._first, self._before, self._seconds)))
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -111,6 +142,7 @@ class StreamMonitor(tf.keras.callbacks.Callback):
     def _write(self) -> None:
         after, now = dict(self._dataset.stats()), time.monotonic()
         done = metrics.rates(self._before, after, now - self._then)
+        self._seconds += now - self._then
         self._before, self._then, self._batches = after, now, 0
         scalars = {
             "samples_per_second": done.samples_per_second,
@@ -120,20 +152,15 @@ class StreamMonitor(tf.keras.callbacks.Callback):
             **{name: after.get(name, 0) - self._first.get(name, 0) for name in _TOTALS},
         }
         step = self._step()
-        with self._writer.as_default() if self._writer else contextlib.nullcontext():
+        with self._writing():
             for name, value in scalars.items():
                 if value is not None:
-                    number = tf.constant(value, tf.float32)
-                    tf.summary.write(f"tfstream/{name}", number, step, _scalar())
+                    write_scalar(f"tfstream/{name}", value, step)
+
+    def _writing(self) -> contextlib.AbstractContextManager[Any]:
+        return self._writer.as_default() if self._writer else contextlib.nullcontext()
 
     def _step(self) -> int:
         """The optimizer's, which goes on where a checkpoint was restored."""
         iterations = getattr(getattr(self.model, "optimizer", None), "iterations", None)
         return self._steps if iterations is None else int(iterations.numpy())
-
-
-def _scalar() -> Any:
-    """What makes a scalar of a tensor; `tf.summary.scalar` works where TensorBoard is installed."""
-    metadata = tf.compat.v1.SummaryMetadata(data_class="DATA_CLASS_SCALAR")
-    metadata.plugin_data.plugin_name = "scalars"
-    return metadata

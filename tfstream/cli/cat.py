@@ -127,7 +127,7 @@ def _write_picture(found: AnnotatedImage, titles: dict[str, str], path: Path) ->
     import PIL.Image
     import PIL.ImageOps
 
-    from tfstream.cli import drawing
+    from tfstream import drawing
     from tfstream.storage import local
 
     if found.HasField("tensor"):
@@ -160,7 +160,7 @@ def _write_picture(found: AnnotatedImage, titles: dict[str, str], path: Path) ->
 
 
 def _mark(item: Object, titles: dict[str, str]) -> Any:
-    from tfstream.cli import drawing
+    from tfstream import drawing
 
     # "tench, Tinca tinca": the first of the synonyms is enough to know it by.
     name = titles.get(item.label, item.label).split(",")[0]

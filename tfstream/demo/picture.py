@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from tfstream.cli.drawing import Mark, draw
+from tfstream.drawing import Mark, draw
 
 if TYPE_CHECKING:
     import numpy as np
