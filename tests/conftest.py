@@ -1,11 +1,16 @@
 """What several tests share."""
 
 import os
+import signal
 
 import hypothesis
 from emulator import bucket, emulator, proxy
 
 __all__ = ["bucket", "emulator", "proxy"]
+
+# A shell starts what it runs in the background with interrupts ignored, and children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 

@@ -47,7 +47,7 @@ import struct
 import threading
 import time
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 _PIECE = 64 << 10  # bytes of a body sent at once
@@ -123,6 +123,8 @@ class FaultProxy:
         self.stall_seconds = 30.0
         self.slow_seconds = 1.0
         self.log: list[Logged] = []
+        self.most_at_once = 0  # requests that were answered at the same time
+        self._answering = 0
         self._lock = threading.Lock()
         self._writes = threading.RLock()
         self._upstream_slots = threading.Semaphore(8)
@@ -231,12 +233,24 @@ class FaultProxy:
         try:
             with client.makefile("rb") as file:
                 while (request := _receive(file)) is not None:
-                    self._answer(client, request)
+                    with self._counted():
+                        self._answer(client, request)
         except (_Broken, OSError):
             pass
         finally:
             self._open.discard(client)
             client.close()
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            self._answering += 1
+            self.most_at_once = max(self.most_at_once, self._answering)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._answering -= 1
 
     def _answer(self, client: socket.socket, request: _Request) -> None:
         if request.path.startswith("/_proxy/"):

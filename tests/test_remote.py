@@ -305,17 +305,21 @@ def test_a_process_ends_while_an_op_waits_for_bytes(uri, bucket, tmp_path):
         ds = tfstream.open({uri!r}).stream(image=tfstream.RAW, label=None, elements="dict")
         threading.Thread(target=lambda: next(iter(ds)), daemon=True).start()
         time.sleep(3)
+        print(time.time())
     """
-    bucket.proxy.stall_seconds = 60
+    bucket.proxy.stall_seconds = 600
     bucket.proxy.script("stall", count=10_000, match=r"tfrecord.*alt=media")
-    begun = time.monotonic()
     # Elsewhere: the tree's own package may have no kernel.
     environment = {**os.environ, "PYTHONPATH": str(Path(tfstream.__file__).parents[1])}
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], cwd=tmp_path, env=environment, timeout=50
+        [sys.executable, "-c", textwrap.dedent(program)],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        timeout=400,
     )
     assert done.returncode == 0
-    assert time.monotonic() - begun < 40
+    assert time.time() - float(done.stdout) < 60  # long before the bytes would have come
 
 
 def test_an_iterator_that_is_dropped_half_way_leaves_nothing_behind(uri, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from tiny_dataset import write_dataset
 
-from tfstream.cli.drawing import Mark, draw
+from tfstream.drawing import Mark, draw
 from tfstream.v1.annotated_image_pb2 import AnnotatedImage, Box, Object, Polygon, Value
 
 
