@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+import secrets
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
 
-from tfstream.errors import PackError, StorageError, TfstreamError
+from tfstream.annotations import Entry
+from tfstream.errors import InvalidArgumentError, PackError, StorageError, TfstreamError
 from tfstream.packing import journal
 from tfstream.packing.beam.pipelines import Pipelines
 from tfstream.packing.beam.planner import Planner, Seen
@@ -24,6 +27,7 @@ from tfstream.packing.beam.work import (
     CHUNKS,
     ERRORS,
     NUMBERS,
+    WRITTEN,
     ScanOrders,
     ShardOrder,
     WriteOrders,
@@ -38,6 +42,7 @@ from tfstream.packing.journal import ShardResult
 from tfstream.packing.scan import CHUNK, ScanResult, scan
 from tfstream.packing.steps import Plan
 from tfstream.packing.survey import Scanned, Survey
+from tfstream.packing.workspace import Workspace
 from tfstream.packing.write import object_names
 
 __all__ = ["BeamExecutor", "on"]
@@ -52,14 +57,32 @@ def on(pipelines: Pipelines) -> Executing:
 
     @contextlib.contextmanager
     def making(what: Undertaking) -> Iterator[BeamExecutor]:
-        scratch = Scratch.below(what.work.destination.directory)
+        directory, place = what.work.destination.directory, what.work.path
+        for marker in place.glob("beam-*"):
+            _adopt(what.work, Scratch.of(directory, marker.name))
+            shutil.rmtree(marker, ignore_errors=True)
+        marker = place / f"beam-{secrets.token_hex(8)}"
+        marker.mkdir()
+        scratch = Scratch.of(directory, marker.name)
         try:
             yield BeamExecutor(what, pipelines, scratch)
         finally:
             with contextlib.suppress(StorageError):  # what ended the pack matters more
                 scratch.remove()
+                shutil.rmtree(marker, ignore_errors=True)
 
     return making
+
+
+def _adopt(work: Workspace, scratch: Scratch) -> None:
+    """Takes over what the workers of a launching process that was killed have delivered."""
+    names = scratch.names(WRITTEN)
+    for data in scratch.each(names):
+        if data is not None:
+            result: ShardResult = pickle.loads(data)
+            commit = result.stem.rsplit("-", 2)[1]
+            journal.save(work.drafts(commit) / f"{result.stem}.json", result)
+    scratch.remove()
 
 
 class BeamExecutor(Executor):
@@ -91,7 +114,8 @@ class BeamExecutor(Executor):
         while some := list(islice(tasks, CHUNKS)):
             if some[0].metadata is not None and metadata is None:
                 metadata = _METADATA
-                scratch.put(metadata, some[0].metadata.read_bytes())
+                scratch.put_file(metadata, some[0].metadata)
+            self._require_reach(entry for task in some for entry in task.entries)
             scratch.put_value(listed_name(parts), [task.entries for task in some])
             more = sum(len(task.entries) for task in some)
             show.update(more, 0)
@@ -115,6 +139,19 @@ class BeamExecutor(Executor):
         show.end()
         self._scanned = survey.finish()
         return self._scanned
+
+    def _require_reach(self, entries: Iterable[Entry]) -> None:
+        """Refuses images that are files of the workspace, where workers elsewhere lack it."""
+        work, pipelines = self._what.work, self._pipelines
+        if pipelines.local or work.destination.directory.path is not None:
+            return
+        for entry in entries:
+            if entry.image_path.startswith(f"{work.path}/"):
+                raise InvalidArgumentError(
+                    f"The bytes of the image {entry.key!r} were handed over by a program, and lie "
+                    f"in {work.path}, where workers of the {pipelines.name} cannot read them: "
+                    "give images by paths that workers can read."
+                )
 
     def _add(
         self, survey: Survey, orders: ScanOrders, part: int, place: int, found: ScanResult

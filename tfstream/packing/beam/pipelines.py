@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import logging
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tfstream.errors import InvalidArgumentError, PackError
 from tfstream.format.names import nearest
@@ -20,9 +21,6 @@ from tfstream.packing.beam.work import (
     sort_bucket,
     write_one,
 )
-
-if TYPE_CHECKING:
-    from apache_beam.options.pipeline_options import PipelineOptions
 
 __all__ = ["RUNNERS", "Pipelines"]
 
@@ -41,7 +39,11 @@ _LEVEL = "--default_sdk_harness_log_level"
 
 
 class Pipelines:
-    """A runner, with its options."""
+    """A runner, with its options.
+
+    Attributes:
+        name: The runner's.
+    """
 
     def __init__(self, runner: str, flags: Sequence[str]) -> None:
         """Checks both, as far as that can be done without running anything.
@@ -51,22 +53,18 @@ class Pipelines:
             flags: Of the pipeline, such as `--direct_num_workers=2`.
 
         Raises:
-            InvalidArgumentError: There is no such runner, it is not installed, or the options are
-                not such.
+            InvalidArgumentError: There is no such runner, it is not installed, or the options do
+                not suit it.
         """
         if runner not in RUNNERS:
             raise InvalidArgumentError(
                 f"runner={runner!r} is not a runner. {nearest(runner, RUNNERS, 'runners')}"
             )
-        try:
-            import apache_beam  # noqa: F401
-        except ImportError as error:
-            raise InvalidArgumentError(
-                f"runner={runner!r} needs Apache Beam: pip install 'tfstream[beam]'"
-            ) from error
-        self._name = runner
+        _import(runner)
+        self.name = runner
         self._flags = _checked(runner, flags)
         self._runner = _create(runner)
+        self._new()
 
     def scan(self, parts: int, orders: ScanOrders) -> None:
         """Scans all parts of a listing, and sorts what is found into buckets.
@@ -111,25 +109,48 @@ class Pipelines:
                 | "Write" >> beam.Map(functools.partial(write_one, orders=orders))
             )
 
-    @contextlib.contextmanager
-    def _pipeline(self) -> Iterator[Any]:
+    @property
+    def local(self) -> bool:
+        """Whether the workers are on this machine, and read what this process does."""
+        return self.name == "DirectRunner"
+
+    def _new(self) -> Any:
+        """A pipeline with nothing in it.
+
+        Raises:
+            InvalidArgumentError: The runner lacks an option.
+        """
         import apache_beam as beam
-        from apache_beam.runners.runner import PipelineState
+        from apache_beam.options.pipeline_options import PipelineOptions
 
         try:
-            pipeline = beam.Pipeline(runner=self._runner, options=_options(self._flags))
-        except ValueError as error:  # what the runner cannot do without
+            return beam.Pipeline(runner=self._runner, options=PipelineOptions(list(self._flags)))
+        except ValueError as error:
             raise InvalidArgumentError(
-                f"The pipeline options do not suit the {self._name}: {' '.join(str(error).split())}"
+                f"The pipeline options do not suit the {self.name}: {' '.join(str(error).split())}"
             ) from error
+
+    @contextlib.contextmanager
+    def _pipeline(self) -> Iterator[Any]:
+        """A pipeline that runs when the block ends; returns when the pipeline has ended."""
+        from apache_beam.runners.runner import PipelineState
+
+        pipeline = self._new()
         yield pipeline
+        job = None
         try:
-            state = pipeline.run().wait_until_finish()
+            job = pipeline.run()
+            state = job.wait_until_finish()
         except Exception as error:
-            raise PackError(f"The pipeline failed on the {self._name}: {_said(error)}") from error
+            raise PackError(f"The pipeline failed on the {self.name}: {_said(error)}") from error
+        except KeyboardInterrupt:
+            if job is not None:
+                with contextlib.suppress(Exception):  # the interruption matters more
+                    job.cancel()
+            raise
         if state not in (None, PipelineState.DONE):
             raise PackError(
-                f"The pipeline ended as {state} on the {self._name}, whose logs say why."
+                f"The pipeline ended as {state} on the {self.name}, whose logs say why."
             )
 
 
@@ -142,10 +163,18 @@ def _orders(group: int, orders: WriteOrders) -> list[ShardOrder]:
     return found
 
 
-def _options(flags: Sequence[str]) -> PipelineOptions:
-    from apache_beam.options.pipeline_options import PipelineOptions
-
-    return PipelineOptions(list(flags))
+def _import(runner: str) -> None:
+    """Imports Beam, which warns of what else could be installed."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        import apache_beam  # noqa: F401
+    except ImportError as error:
+        raise InvalidArgumentError(
+            f"runner={runner!r} needs Apache Beam: pip install 'tfstream[beam]'"
+        ) from error
+    finally:
+        logging.disable(before)
 
 
 def _create(runner: str) -> Any:
@@ -196,4 +225,7 @@ def _said(error: Exception) -> str:
     """What an exception of Beam's says, without the traces of its threads."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     plain = [line for line in lines if not line.startswith(("File ", "Traceback", "^", "~"))]
-    return (plain or [type(error).__name__])[-1][:500]
+    kind = type(error).__name__
+    if not plain and kind == "FutureTimeoutError":
+        return "its job server does not answer."
+    return (plain or [kind])[-1][:500]

@@ -17,10 +17,11 @@ from typing import Any
 from tfstream.errors import ObjectExistsError, ObjectNotFoundError
 from tfstream.packing.destination import WORKSPACE
 from tfstream.storage.directory import Directory
-from tfstream.storage.reader import read_exactly
+from tfstream.storage.reader import open_object, read_exactly
 
 __all__ = ["Scratch"]
 
+_PIECE = 1 << 20  # bytes
 _THREADS = 16  # what hides a bucket's answer times
 
 
@@ -40,9 +41,9 @@ class Scratch:
     prefix: str
 
     @classmethod
-    def below(cls, directory: Directory) -> Scratch:
-        """A new one."""
-        return cls(directory, f"{WORKSPACE}/beam-{secrets.token_hex(8)}")
+    def of(cls, directory: Directory, name: str) -> Scratch:
+        """The one of a name, below a destination."""
+        return cls(directory, f"{WORKSPACE}/{name}")
 
     def put(self, name: str, data: bytes) -> None:
         """Makes a file, unless there is one.
@@ -56,6 +57,11 @@ class Scratch:
     def put_value(self, name: str, value: object) -> None:
         """Makes a file of a value, unless there is one."""
         self.put(name, pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
+
+    def put_file(self, name: str, path: Path) -> None:
+        """Makes a file of one on this machine's disk, unless there is one."""
+        with contextlib.suppress(ObjectExistsError):
+            self.directory.upload(f"{self.prefix}/{name}", path)
 
     def get(self, name: str) -> bytes:
         """The bytes of a file.
@@ -125,7 +131,9 @@ class Scratch:
 @functools.lru_cache(maxsize=1)
 def _copy(scratch: Scratch, name: str) -> Path:
     path = Path(_kept().name) / secrets.token_hex(8)
-    path.write_bytes(scratch.get(name))
+    info = scratch.directory.stat(f"{scratch.prefix}/{name}")
+    with open_object(scratch.directory, info) as source, open(path, "wb") as target:
+        shutil.copyfileobj(source, target, _PIECE)
     return path
 
 

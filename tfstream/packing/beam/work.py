@@ -30,6 +30,7 @@ __all__ = [
     "CHUNKS",
     "ERRORS",
     "NUMBERS",
+    "WRITTEN",
     "ScanOrders",
     "ShardOrder",
     "WriteOrders",
@@ -44,8 +45,10 @@ __all__ = [
 ]
 
 CHUNKS = 16  # tasks of a scan in a part of the listing: 0.3 s of work
-ERRORS = "error-"  # beginning of the names of files that hold an error
-NUMBERS = "numbers-"  # and of those with the numbers of a bucket's records, sorted likewise
+# How the names of files begin.
+ERRORS = "error-"  # those of an error
+WRITTEN = "written-"  # those of a shard's result
+NUMBERS = "numbers-"  # those of the numbers of a bucket's records, sorted
 _NOTHING = Batch(b"", [], [], [], [], [])
 
 
@@ -71,7 +74,7 @@ def order_name(group: int) -> str:
 
 def written_name(stem: str) -> str:
     """The file of a shard's result."""
-    return f"written-{stem}"
+    return f"{WRITTEN}{stem}"
 
 
 @dataclasses.dataclass(frozen=True)
