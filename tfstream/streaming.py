@@ -80,6 +80,11 @@ def stream_of(  # noqa: D417 (the rest are described there)
     spec = version.spec_of(splits)
     if service is not None:
         service_lib.check(service)
+        if stored.foreign is not None:
+            raise InvalidArgumentError(
+                f"{what} is of TFRecord files that tfstream did not write, which a tf.data service "
+                "cannot stream: leave service out, or pack the images."
+            )
         spec = version.served_spec(splits)
     records: RecordTable | RemoteRecords
     records = stored.table if spec is None else _remote(spec, stored, mean, read_ahead)
