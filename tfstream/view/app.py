@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import logging
 import os
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -18,8 +17,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 
 from tfstream import errors
 from tfstream.view import answers, asked, batches, completion, wording
@@ -30,6 +28,7 @@ from tfstream.view.thumbnails import SIDES
 __all__ = ["make_app"]
 
 _STATIC = Path(__file__).parent / "static"
+_MEDIA = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "html": "text/html"}
 _GONE = 499  # nobody reads it
 _MOST_BODY = 1 << 20  # bytes
 # Pictures of a version never change, and their addresses name it with its commit.
@@ -44,8 +43,6 @@ _STATUS = (
 )
 
 Result = TypeVar("Result")
-
-log = logging.getLogger(__name__)
 
 
 def make_app(session: Session, *, token: str, host: str, port: int) -> Starlette:
@@ -74,7 +71,7 @@ def make_app(session: Session, *, token: str, host: str, port: int) -> Starlette
         Route("/api/batch", view.batch),
         Route("/api/slices", view.save, methods=["POST"]),
         Route("/picture/{version:int}-{commit}/{number:int}/{side:int}", view.picture),
-        Mount("/static", StaticFiles(directory=_STATIC)),
+        Route("/static/{name}", view.static),
     ]
     guard = Middleware(Guard, token=token, host=host, port=port)
     return Starlette(
@@ -101,22 +98,25 @@ class _View:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        # In memory: no request makes a path.
+        self._static = {path.name: path.read_bytes() for path in _STATIC.iterdir()}
+        self._page_shown = threading.Event()
         cores = os.cpu_count() or 1
         self._pictures = anyio.CapacityLimiter(max(2, cores))
         self._answers = anyio.CapacityLimiter(max(4, cores))
 
     @contextlib.asynccontextmanager
     async def warming(self, app: Starlette) -> AsyncIterator[None]:
-        """Has what the first page needs be read before it is asked for."""
+        """Has what the first query needs be done once the first page was shown."""
 
         def warm() -> None:
-            try:
-                self._session.warm()
-            except errors.TfstreamError as error:  # the page says so as well
-                log.warning("%s", error)
+            self._page_shown.wait()
+            with contextlib.suppress(errors.TfstreamError):  # whoever asks is told
+                self._session.warm_queries()
 
         threading.Thread(target=warm, name="tfstream-view-warm", daemon=True).start()
         yield
+        self._page_shown.set()
 
     async def _answer(self, ask: Callable[..., Any], *arguments: Any) -> Response:
         work = functools.partial(ask, *arguments)
@@ -124,7 +124,15 @@ class _View:
 
     async def index(self, request: Request) -> Response:
         """The page itself."""
-        return Response((_STATIC / "index.html").read_bytes(), media_type="text/html")
+        return Response(self._static["index.html"], media_type="text/html")
+
+    async def static(self, request: Request) -> Response:
+        """What the page is made of."""
+        name = request.path_params["name"]
+        data = self._static.get(name)
+        if data is None:
+            return Response(status_code=404)
+        return Response(data, media_type=_MEDIA.get(name.rpartition(".")[2]))
 
     async def about(self, request: Request) -> Response:
         """What is viewed."""
@@ -174,6 +182,7 @@ class _View:
         """How the records of an answer are spread."""
         work = functools.partial(answers.spread, self._session, self._question(request))
         made = await _while_awaited(request, work, self._answers)
+        self._page_shown.set()
         return Response(status_code=_GONE) if made is None else JSONResponse(made)
 
     async def versions(self, request: Request) -> Response:
@@ -210,10 +219,11 @@ class _View:
         given = request.path_params
         if given["side"] not in SIDES:
             raise errors.InvalidArgumentError(f"pictures are made of {SIDES} pixels")
-        work = functools.partial(
-            self._session.thumbnail, given["version"], given["number"], given["side"]
-        )
-        made = await _while_awaited(request, work, self._pictures)
+        which = given["version"], given["number"], given["side"]
+        made = self._session.kept_thumbnail(*which)
+        if made is None:
+            work = functools.partial(self._session.thumbnail, *which)
+            made = await _while_awaited(request, work, self._pictures)
         if made is None:
             return Response(status_code=_GONE)
         return Response(made, media_type="image/jpeg", headers={"cache-control": _FOREVER})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import os
@@ -10,7 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tfstream.errors import InvalidArgumentError, StorageError
+from tfstream.errors import InvalidArgumentError, StorageError, TfstreamError
 
 if TYPE_CHECKING:
     from tfstream.view.session import Session
@@ -117,6 +118,8 @@ def serve(
 
     from tfstream.view.app import make_app
 
+    with contextlib.suppress(TfstreamError):  # the page tells of it
+        session.warm()
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     port = int(listening.getsockname()[1])
 

@@ -29,6 +29,7 @@ __all__ = ["Answer", "Question", "Session", "Source"]
 
 _ANSWERS = 16  # that are kept, 8 bytes a record
 _VERSIONS = 4
+_FIRST = 64  # records that the first page shows, about
 _RECORD_BYTES = 128 << 20
 _THUMBNAIL_BYTES = 256 << 20
 
@@ -208,15 +209,16 @@ class Session:
         Raises:
             CorruptRecordError: The record or its picture is damaged.
         """
-        key = (version, number, side)
-        kept = self._thumbnails.get(key)
-        if kept is None:
-            (image,) = self.read(version, [number])
-            if isinstance(image, TfstreamError):
-                raise image
-            kept = thumbnail(image, side)
-            self._thumbnails.put(key, kept, len(kept))
-        return kept
+        (image,) = self.read(version, [number])
+        if isinstance(image, TfstreamError):
+            raise image
+        made = thumbnail(image, side)
+        self._thumbnails.put((version, number, side), made, len(made))
+        return made
+
+    def kept_thumbnail(self, version: int, number: int, side: int) -> bytes | None:
+        """A picture that was made a while ago; None: it must be made."""
+        return self._thumbnails.get((version, number, side))
 
     def key_of(self, version: int, number: int) -> str:
         """The key of a record, from its index: also of one that is damaged."""
@@ -224,7 +226,10 @@ class Session:
         return str(table["key"][0].as_py())
 
     def warm(self) -> None:
-        """Does what the first page needs, before it is asked for."""
+        """Does what the first page needs, before anybody is told of it."""
         answer = self.answer(Question(self.version))
-        self.read(self.version, answer.some(0, 1))
-        self.answer(Question(self.version, "objects < 0"))  # what queries need is imported
+        self.read(self.version, answer.some(0, _FIRST))
+
+    def warm_queries(self) -> None:
+        """Does what the first query needs: imports, and a look at the indexes."""
+        self.answer(Question(self.version, "objects < 0"))

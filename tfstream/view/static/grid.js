@@ -9,6 +9,7 @@ import { on } from "./state.js";
 const GAP = 6;
 const PADDING = 10;
 const ABOVE = 2; // rows beyond what is seen, on both sides
+const PATIENCE = 1000; // ms
 const CALM = 160; // ms without scrolling, after which the scrollbar is set right
 
 export class Grid {
@@ -149,6 +150,18 @@ export class Grid {
   fill(first, last) {
     for (let place = first; place <= last; place += 1) {
       this.tiles.get(place)?.show(this.pages.get(place));
+    }
+  }
+
+  // Waits until everything that is seen has its picture, or cannot have one; or for a second.
+  async complete() {
+    const begin = performance.now();
+    const isWaiting = ({ place, element }) =>
+      element.dataset.state === "waiting" &&
+      Math.floor(place / this.columns) * this.step < this.top + this.view;
+    while (performance.now() - begin < PATIENCE) {
+      if (this.tiles.size && ![...this.tiles.values()].some(isWaiting)) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
 

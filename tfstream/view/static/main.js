@@ -81,7 +81,10 @@ function show() {
       : "There is nothing in this version.";
   }
   grid.show(records);
-  spread.update();
+  // What takes the server longer comes after what one looks at first.
+  const mine = asked;
+  spread.begin();
+  grid.complete().then(() => mine === asked && spread.update());
 }
 
 async function refine(condition) {

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { question } from "./state.js";
 
-const SIZE = 48; // records a page
+const SIZE = 32; // records a page
 const KEPT = 120; // pages
 
 export class Pages {
@@ -12,6 +12,7 @@ export class Pages {
     this.total = total;
     this.arrived = arrived;
     this.failed = failed;
+    this.beside = []; // pages that are fetched when nothing else is
     this.pages = new Map(); // number -> { records, controller }
     this.asked = question();
   }
@@ -20,7 +21,7 @@ export class Pages {
     return this.pages.get(Math.floor(place / SIZE))?.records?.[place % SIZE];
   }
 
-  // Fetches what is seen, and the pages beside it.
+  // Fetches what is seen, and then the pages beside it.
   want(first, last) {
     const begin = Math.floor(Math.max(0, first) / SIZE);
     const end = Math.floor(Math.max(0, Math.min(last, this.total - 1)) / SIZE);
@@ -32,8 +33,7 @@ export class Pages {
       }
     }
     for (let number = begin; number <= end; number += 1) this.fetch(number);
-    if (end < most) this.fetch(end + 1);
-    if (begin > 0) this.fetch(begin - 1);
+    this.beside = [end + 1, begin - 1].filter((number) => number >= 0 && number <= most);
     for (const number of this.pages.keys()) {
       if (this.pages.size <= KEPT) break;
       if (number < begin - 1 || number > end + 1) this.pages.delete(number);
@@ -41,13 +41,15 @@ export class Pages {
   }
 
   async fetch(number) {
-    if (this.pages.has(number) || !this.total) return;
+    if (number === undefined || this.pages.has(number) || !this.total) return;
     const page = { records: null, controller: new AbortController() };
     this.pages.set(number, page);
     const given = { ...this.asked, begin: number * SIZE, count: SIZE };
     try {
       page.records = await get("records", given, page.controller.signal);
       this.arrived(number * SIZE, number * SIZE + page.records.length - 1);
+      const underWay = [...this.pages.values()].some((other) => !other.records);
+      if (!underWay) this.fetch(this.beside.shift());
     } catch (error) {
       this.pages.delete(number);
       if (error.name !== "AbortError") this.failed(error);

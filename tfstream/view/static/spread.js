@@ -16,10 +16,15 @@ export class Spread {
     on("drawn", () => this.mark());
   }
 
-  async update() {
+  // What is shown belongs to another query from now on.
+  begin() {
     this.controller?.abort();
-    this.controller = new AbortController();
     this.element.setAttribute("aria-busy", "true");
+  }
+
+  async update() {
+    this.begin();
+    this.controller = new AbortController();
     try {
       this.made = await get("histograms", question(), this.controller.signal);
       this.show();
