@@ -79,7 +79,7 @@ GOOD = {"a.jpg": JPEG, "a.json": '{"label": "dog"}'}
         ({"b.jpg": JPEG, "b.png": JPEG, "b.cls": "0"}, "the sample 'b' has several images"),
         (
             {"b.jpg": JPEG, "b.json": '{"objects": [{"label": "x", "box": [1]}]}'},
-            r"train-000000\.tar: b: objects\[0\]: its box is not a list of 4 numbers",
+            r"train-000000\.tar: the sample 'b': objects\[0\]: its box is not a list of 4 numbers",
         ),
         (
             {

@@ -79,15 +79,14 @@ class IlsvrcClsLoc(AnnotationReader):
                 annotation=said,
             )
         for split, solution in solutions.items():
-            for stem, said in solution.rest():
+            for stem, where in solution.rest():
                 below = f"{stem.partition('_')[0]}/{stem}" if split == "train" else stem
                 yield Entry(
                     key=f"{split}/{below}",
                     split=split,
-                    annotation_path=solution.path,
+                    annotation_path=where,
                     image_path=os.path.join(images, split, f"{below}.JPEG"),
                     image_found=False,
-                    annotation=said,
                 )
 
     def read(self, entry: Entry) -> annotated_image_pb2.AnnotatedImage:
@@ -124,7 +123,7 @@ class _Solution:
     def __init__(self, path: str) -> None:
         self.path = path
         self.problems: list[str] = []
-        self._told: dict[str, bytes] = {}
+        self._told: dict[str, tuple[int, bytes]] = {}  # the line, and what it says
         lines = rows(path, ",")
         header = next(lines, None)
         if header is None or header.fields != _HEADER:
@@ -132,18 +131,24 @@ class _Solution:
         for row in lines:
             if row.problem:
                 self.problems.append(row.problem)
+            elif os.path.isabs(row.fields[0]) or ".." in row.fields[0].split("/"):
+                self.problems.append(
+                    f"{path}:{row.line}: {row.fields[0]!r} leads out of the tree: name images as "
+                    "their files are, without directory"
+                )
             elif row.fields[0] in self._told:
                 self.problems.append(f"{path}:{row.line}: {row.fields[0]!r} is named again")
             else:
-                self._told[row.fields[0]] = row.fields[1].encode()
+                self._told[row.fields[0]] = row.line, row.fields[1].encode()
 
     def take(self, stem: str) -> bytes | None:
         """What is said of an image, once."""
-        return self._told.pop(stem, None)
+        return self._told.pop(stem, (0, None))[1]
 
-    def rest(self) -> Iterator[tuple[str, bytes]]:
-        """What is said of images that nobody has asked for."""
-        yield from sorted(self._told.items())
+    def rest(self) -> Iterator[tuple[str, str]]:
+        """The images that nobody has asked for, each with the line that speaks of it."""
+        for stem, (line, _) in sorted(self._told.items()):
+            yield stem, f"{self.path}:{line}"
 
 
 def _beside(root: str, name: str) -> str | None:

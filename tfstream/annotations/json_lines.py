@@ -147,8 +147,10 @@ def _parse(line: bytes) -> dict[str, Any]:
         raise AnnotationError("there are more lists in each other than any need") from None
     except UnicodeDecodeError as error:
         raise AnnotationError("it is not UTF-8") from error
-    except ValueError as error:
-        raise AnnotationError(f"the JSON does not parse: {error}") from error
+    except json.JSONDecodeError as error:
+        raise AnnotationError(
+            f"the JSON does not parse: {error.msg} at character {error.pos + 1}"
+        ) from error
     if not isinstance(told, dict):
         raise AnnotationError("there is no JSON object")
     return told

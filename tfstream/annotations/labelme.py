@@ -80,7 +80,8 @@ class LabelMe(AnnotationReader):
             raise AnnotationError(f"{path} has more lists in each other than any need.") from None
         except json.JSONDecodeError as error:
             raise AnnotationError(
-                f"{path}:{error.lineno}: the JSON does not parse: {error}."
+                f"{path}:{error.lineno}: the JSON does not parse: {error.msg} at character "
+                f"{error.colno}."
             ) from None
         except UnicodeDecodeError as error:
             raise AnnotationError(f"{path} is not UTF-8 text: {error}.") from error

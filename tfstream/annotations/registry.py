@@ -19,6 +19,7 @@ from tfstream.annotations.open_images import OpenImages
 from tfstream.annotations.reader import AnnotationReader
 from tfstream.annotations.tables import Csv
 from tfstream.annotations.text_rows import TextFile, TextRows
+from tfstream.annotations.tree import list_directory
 from tfstream.annotations.voc import Voc
 from tfstream.annotations.webdataset import WebDataset
 from tfstream.annotations.yolo import Yolo
@@ -56,6 +57,7 @@ _GIVEN: dict[str, AnnotationReader] = {each.name: each for each in (Messages(), 
 
 # Single files that may be given instead of a directory.
 _FILES = (".csv", ".tsv", ".jsonl", ".ndjson")
+_ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 # Files that speak of images in directories known by their place.
 _SAYING = (".json", ".xml", ".yaml", ".yml", ".txt")
 
@@ -118,6 +120,8 @@ def locate(source: Source, format: str = "auto") -> tuple[AnnotationReader, str]
         found = found or [(each, root) for each in some for root in _find(each, path)]
     if not found:
         wanted = "; ".join(f"{each.layout} ({each.name})" for each in readers)
+        if archives := _archives(path):
+            wanted += f". There is an archive, {archives[0]}: unpack it"
         raise DatasetNotFoundError(
             f"{path} holds no image tree: looked there and three levels below for {wanted}."
         )
@@ -132,6 +136,13 @@ def locate(source: Source, format: str = "auto") -> tuple[AnnotationReader, str]
 def _rank(each: AnnotationReader) -> int:
     """When the reader is asked whether a tree is its own."""
     return 0 if each.specific else 1 if each.images else 2
+
+
+def _archives(path: str) -> list[str]:
+    """The archives in a directory, which may be what holds the tree."""
+    if not os.path.isdir(path):
+        return []
+    return [name for name in list_directory(path)[0] if name.lower().endswith(_ARCHIVES)]
 
 
 def _given(source: object, format: str) -> tuple[AnnotationReader, str]:

@@ -93,18 +93,23 @@ class Voc(AnnotationReader):
         segmented = self._masks(root)
         listed = set()
         for split in _splits(lists):
-            for stem in _stems(os.path.join(lists, f"{split}.txt"), pairs.keys()):
+            path = os.path.join(lists, f"{split}.txt")
+            for number, stem in _stems(path, pairs.keys()):
                 pair = pairs.get(stem)
                 if pair and pair.image_path and not pair.annotation_path:
                     listing.left_out["images without annotation"] += 1
                     continue
                 listed.add(stem)
+                if os.path.isabs(stem) or ".." in stem.split("/"):
+                    problem = f"{path}:{number}: {stem!r} leads out of {images}: name what is in it"
+                    yield Entry(stem, split, path, image_path="", problem=problem)
+                    continue
                 xml = pair.annotation_path if pair else None
                 image = pair.image_path if pair else None
                 yield Entry(
                     key=stem,
                     split=split,
-                    annotation_path=xml or os.path.join(annotations, stem + ".xml"),
+                    annotation_path=xml or f"{path}:{number}",
                     image_path=image or os.path.join(images, stem + ".jpg"),
                     image_found=image is not None,
                     sidecars=pair.sidecars if pair else (),
@@ -165,16 +170,19 @@ def _splits(lists: str) -> list[str]:
     return there
 
 
-def _stems(path: str, known: Container[str]) -> Iterator[str]:
-    """The stems that a list names, without the -1, 0 or 1 that some lists carry behind them."""
+def _stems(path: str, known: Container[str]) -> Iterator[tuple[int, str]]:
+    """The stems that a list names, each with its line.
+
+    Without the -1, 0 or 1 that some lists carry behind them.
+    """
     try:
         text = read_file(path).decode()
     except UnicodeDecodeError as error:
         raise AnnotationError(f"{path} is not UTF-8 text: {error}.") from error
-    for line in text.splitlines():
+    for number, line in enumerate(text.splitlines(), 1):
         stem = line.strip()
         words = stem.split()
         if len(words) > 1 and stem not in known and words[-1] in ("-1", "0", "1"):
             stem = stem[: -len(words[-1])].rstrip()
         if stem:
-            yield stem
+            yield number, stem

@@ -77,9 +77,12 @@ class WebDataset(AnnotationReader):
         image = annotated_image_pb2.AnnotatedImage()
         if entry.annotation:
             try:
-                fill(image, json.loads(entry.annotation))
+                name, told = json.loads(entry.annotation)
+                fill(image, told)
             except AnnotationError as error:
-                raise AnnotationError(f"{entry.annotation_path}: {error}") from error
+                raise AnnotationError(
+                    f"{entry.annotation_path}: the sample {name!r}: {error}"
+                ) from error
         place(entry, image)
         return image
 
@@ -184,7 +187,6 @@ def _take(
 
 def _entry(sample: _Sample, path: str, split: str, labels: list[str], directory: Path) -> Entry:
     """The entry of a sample, its image moved to a file of its name."""
-    where = f"{path}: {sample.name}"
     key, told, problem = sample.name, {}, sample.problem
     if len(os.fsencode(os.path.basename(sample.name))) > _LONGEST:
         problem = f"the sample {sample.name[:80]!r}… has a name of more than {_LONGEST} bytes"
@@ -207,9 +209,9 @@ def _entry(sample: _Sample, path: str, split: str, labels: list[str], directory:
     return Entry(
         key=key,
         split=split,
-        annotation_path=where,
+        annotation_path=path,
         image_path=image,
-        annotation=json.dumps(told).encode(),
+        annotation=json.dumps([sample.name, told]).encode(),
         problem=f"{path}: {problem}" if problem else "",
     )
 

@@ -153,15 +153,15 @@ def repeated(
     known = np.array([key_hash(key, options.seed) for key in taken], np.uint64)
     suspects = np.unique(np.concatenate([same, same - 1, np.flatnonzero(np.isin(hashes, known))]))
     found = {}
-    first: dict[str, str] = {}
+    first: dict[str, annotated_image_pb2.AnnotatedImage] = {}
     for place in suspects.tolist():
         image = image_at(place)
         if image.key in taken:
             where = f"in the dataset already, in {taken[image.key]}"
         elif image.key in first:
-            where = f"that of {first[image.key]} already"
+            where = f"that of {_told_apart(first[image.key], image)}"
         else:
-            first[image.key] = image.annotation_path
+            first[image.key] = image
             continue
         found[place] = Reject(
             file=image.annotation_path,
@@ -172,6 +172,17 @@ def repeated(
             action="not packed" if options.on_invalid == "error" else "record left out",
         )
     return found
+
+
+def _told_apart(
+    first: annotated_image_pb2.AnnotatedImage, other: annotated_image_pb2.AnnotatedImage
+) -> str:
+    """What to call the first of two records of one key: by a file that the other does not have."""
+    if first.annotation_path != other.annotation_path:
+        return f"{first.annotation_path} already"
+    if first.image_path != other.image_path:
+        return f"{first.image_path} already"
+    return "an earlier record of the same file"
 
 
 def write_shards(
