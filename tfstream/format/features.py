@@ -36,6 +36,11 @@ class Features:
         self._features = parsed.features.feature
 
     @property
+    def names(self) -> Iterable[str]:
+        """Of all features."""
+        return self._features.keys()
+
+    @property
     def kinds(self) -> dict[str, str | None]:
         """The type of each feature: "bytes_list", "float_list", "int64_list"; None: not said."""
         return {name: feature.WhichOneof("kind") for name, feature in self._features.items()}

@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tfstream.errors import CorruptRecordError, UnknownLabelError
-from tfstream.format import example
+from tfstream.errors import CorruptRecordError, TfstreamError, UnknownLabelError
+from tfstream.format import example, index
 from tfstream.format.feature_map import FLAGS, PASSED, SIDES, FeatureMap
 from tfstream.format.features import Features, put_bytes, put_floats, put_ints
-from tfstream.format.image_header import read_header
+from tfstream.format.image_header import ImageHeader, read_header
 from tfstream.format.label_map import LabelMap
 from tfstream.v1 import example_pb2
 
@@ -28,6 +30,7 @@ __all__ = ["OBJECT", "Translator", "UnlistedLabelError"]
 OBJECT = "object"
 
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
+_UPRIGHT = 1  # an EXIF orientation
 
 
 class UnlistedLabelError(UnknownLabelError):
@@ -43,6 +46,16 @@ class UnlistedLabelError(UnknownLabelError):
 
     def __reduce__(self) -> tuple[type[UnlistedLabelError], tuple[str, str | int]]:
         return type(self), (str(self), self.label)
+
+
+class _Content(NamedTuple):
+    """What a record says, but for what nothing depends on."""
+
+    key: str
+    encoded: bytes
+    header: ImageHeader
+    labels: list[int]  # of each object, its index
+    boxes: list[Sequence[float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,36 +97,77 @@ class Translator:
 
     def translate_features(self, found: Features, key: str = "") -> bytes:
         """See `translate`; of a record that was parsed already."""
-        try:
-            return self._translate(found, key)
-        except UnlistedLabelError:
-            raise
-        except (ValueError, TypeError, KeyError, IndexError) as error:
-            raise CorruptRecordError(f"The record cannot be read: {error}.") from error
+        with _told():
+            return self._translate(found, self._content(found, key))
 
-    def _translate(self, found: Features, key: str) -> bytes:
-        made = example_pb2.Example()
-        feature = made.features.feature
-        for name in PASSED:
-            found.copy(name, made, name)
+    def row(self, found: Features, key: str, *, offset: int, length: int) -> index.Row:
+        """The row of an index that `translate` and `index.Row.of` would give, sooner.
+
+        Args:
+            found: The record, parsed.
+            key: Its key, where no feature holds it.
+            offset: Byte of the shard where the record's frame begins.
+            length: Bytes of the whole frame.
+
+        Raises:
+            CorruptRecordError: See `translate`.
+            UnlistedLabelError: See `translate`.
+        """
+        with _told():
+            content = self._content(found, key)
+            if not self._rest.isdisjoint(found.names):  # what must be decoded to be checked
+                image = example.decode(self._translate(found, content))
+                return index.Row.of(image, offset=offset, length=length)
+            names = [self.labels.names[place] for place in content.labels]
+            header = content.header
+            main = example.largest_box(content.boxes, header.height, header.width)
+            return index.Row(
+                key=content.key,
+                offset=offset,
+                length=length,
+                width=header.width,
+                height=header.height,
+                format=header.format,
+                orientation=_UPRIGHT,
+                bytes=len(content.encoded),
+                label=None if main is None else names[main],
+                objects=len(names),
+                labels=dict(sorted(Counter(names).items())),
+                metadata=self._columns(found),
+            )
+
+    @functools.cached_property
+    def _rest(self) -> frozenset[str]:
+        flags = {self.features.roles[role] for role in FLAGS if role in self.features.roles}
+        return frozenset((*PASSED, *flags))
+
+    def _content(self, found: Features, key: str) -> _Content:
         roles = self.features.roles
         encoded = _one(found, roles["image"], bytes)
         header = read_header(encoded)
         if header is None:
             raise ValueError(f"{roles['image']!r} ({len(encoded)} bytes) is no image")
-        put_bytes(feature[example.ENCODED], [encoded])
+        if "key" in roles:
+            key = _text(found, roles["key"])
+        labels = self._labels(found)
+        return _Content(key, encoded, header, labels, self._boxes(found, len(labels)))
+
+    def _translate(self, found: Features, content: _Content) -> bytes:
+        made = example_pb2.Example()
+        feature = made.features.feature
+        for name in PASSED:
+            found.copy(name, made, name)
+        roles = self.features.roles
+        header = content.header
+        put_bytes(feature[example.ENCODED], [content.encoded])
         put_bytes(feature[example.FORMAT], [header.format.encode()])
         put_ints(feature[example.HEIGHT], [header.height])
         put_ints(feature[example.WIDTH], [header.width])
-        put_ints(feature[example.ORIENTATION], [1])
-        if "key" in roles:
-            key = _text(found, roles["key"])
-        put_bytes(feature[example.KEY], [key.encode()])
+        put_ints(feature[example.ORIENTATION], [_UPRIGHT])
+        put_bytes(feature[example.KEY], [content.key.encode()])
         if "filename" in roles and found.values(roles["filename"]):
             put_bytes(feature[example.FILENAME], [_text(found, roles["filename"]).encode()])
-        labels = self._labels(found)
-        boxes = self._boxes(found, len(labels))
-        self._put_objects(feature, labels, boxes, header.height, header.width)
+        self._put_objects(feature, content)
         if self.features.objects:
             for role, name in FLAGS.items():
                 if role in roles:
@@ -180,20 +234,14 @@ class Translator:
             raise ValueError(f"it has {count} labels for {told:g} boxes")
         return list(zip(*sides, strict=True))
 
-    def _put_objects(
-        self,
-        feature: Any,
-        labels: Sequence[int],
-        boxes: Sequence[Sequence[float]],
-        height: int,
-        width: int,
-    ) -> None:
-        names = [self.labels.names[index].encode() for index in labels]
+    def _put_objects(self, feature: Any, content: _Content) -> None:
+        labels, boxes = content.labels, content.boxes
+        names = [self.labels.names[place].encode() for place in labels]
         put_ints(feature[example.OBJECT_LABEL], labels)
         put_bytes(feature[example.OBJECT_TEXT], names)
         for place, name in enumerate(example.BOX):
             put_floats(feature[name], [box[place] for box in boxes])
-        main = example.largest_box(boxes, height, width)
+        main = example.largest_box(boxes, content.header.height, content.header.width)
         if main is not None:
             put_ints(feature[example.LABEL], [labels[main]])
             put_bytes(feature[example.LABEL_TEXT], [names[main]])
@@ -204,6 +252,15 @@ class Translator:
         plain: dict[str, Any] = {}
         if example.METADATA in feature:
             plain = dict(json.loads(feature[example.METADATA].bytes_list.value[0]))
+        plain.update(self._columns(found))
+        if plain:
+            text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
+            feature[example.METADATA].Clear()
+            put_bytes(feature[example.METADATA], [text.encode()])
+
+    def _columns(self, found: Features) -> dict[str, Any]:
+        """The values of the metadata columns that features hold."""
+        plain: dict[str, Any] = {}
         for column, name in self.features.columns.items():
             values = found.values(name)
             if len(values) > 1:
@@ -211,10 +268,18 @@ class Translator:
             if len(values):
                 value = values[0]
                 plain[column] = value.decode() if isinstance(value, bytes) else value
-        if plain:
-            text = json.dumps(plain, sort_keys=True, ensure_ascii=False)
-            feature[example.METADATA].Clear()
-            put_bytes(feature[example.METADATA], [text.encode()])
+        return plain
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Says of a fault that it is the record's."""
+    try:
+        yield
+    except TfstreamError:
+        raise
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise CorruptRecordError(f"The record cannot be read: {error}.") from error
 
 
 def _one(found: Features, name: str, kind: type | tuple[type, ...]) -> Any:

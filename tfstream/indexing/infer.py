@@ -96,9 +96,12 @@ class Expected:
     chosen_key: bool
     ignored: frozenset[str]
 
-    def disagreement(self, found: Features) -> str | None:
-        """In what a record is not as expected; None where it is."""
-        there = found.kinds
+    def disagreement(self, there: Mapping[str, str | None]) -> str | None:
+        """In what a record is not as expected; None where it is.
+
+        Args:
+            there: The type of each of its features.
+        """
         for name, kind in there.items():
             if name in self.ignored:
                 continue

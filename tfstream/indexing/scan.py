@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tfstream import errors
-from tfstream.format import example, index, statistics
+from tfstream.format import index, statistics
 from tfstream.format.features import Features
 from tfstream.format.foreign import Translator, UnlistedLabelError
 from tfstream.format.label_map import LabelMap
@@ -28,6 +28,7 @@ Report = Callable[[int, int], None]
 
 _NOTES = b"tfstream"
 _SUM_ROWS = 4096
+_KINDS_KEPT = 8
 _GZIP, _ZLIB = b"\x1f\x8b", (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 
 
@@ -143,7 +144,7 @@ def scan(task: ScanTask, report: Report) -> Scanned:
         "labels": sorted(scanner.used, key=str),
         "pairs": {name: sorted(numbers) for name, numbers in scanner.pairs.items()},
     }
-    _write(task, rows, notes)
+    _write(task, scanner.cells, notes)
     return Scanned(
         sums=statistics.merge(
             statistics.summarize(rows[begin : begin + _SUM_ROWS])
@@ -163,6 +164,8 @@ class _Scanner:
         self.task = task
         self.used: set[str | int] = set()
         self.pairs: dict[str, set[int]] = defaultdict(set)
+        self.cells: list[dict[str, Any]] = []
+        self._agreed: list[dict[str, str | None]] = []  # types of features that are as expected
         features = dataclasses.replace(task.expected.features, numbers=task.numbers)
         labels = task.labels or LabelMap(names=(), has_background=False)
         self._translator = Translator(features, labels)
@@ -173,32 +176,34 @@ class _Scanner:
         task = self.task
         try:
             found = Features(frame.payload or b"")
-            fault = task.expected.disagreement(found)
-            if fault is not None:
-                raise errors.CorruptRecordError(f"{fault}.")
-            image = example.decode(self._translated(found, numbered_key(task.key, number)))
-            row = index.Row.of(image, offset=frame.offset, length=frame.length)
+            kinds = found.kinds
+            if kinds not in self._agreed:
+                fault = task.expected.disagreement(kinds)
+                if fault is not None:
+                    raise errors.CorruptRecordError(f"{fault}.")
+                self._agreed = [*self._agreed, kinds][-_KINDS_KEPT:]
+            row = self._row(found, number, frame)
             if not row.key:
                 raise errors.CorruptRecordError("its key is empty.")
-            index.cells(row, task.expected.metadata)
+            cells = index.cells(row, task.expected.metadata)
         except errors.TfstreamError as error:
             raise errors.CorruptRecordError(
                 f"{place_of(task, number, frame.offset)} is not like the others: {error}"
             ) from error
+        self.cells.append(cells)
         if self._paired:
             self._pair(found)
         return row
 
-    def _translated(self, found: Features, key: str) -> bytes:
+    def _row(self, found: Features, number: int, frame: Frame) -> index.Row:
+        key = numbered_key(self.task.key, number)
         while True:
             try:
-                payload = self._translator.translate_features(found, key)
+                return self._translator.row(found, key, offset=frame.offset, length=frame.length)
             except UnlistedLabelError as error:
                 if self._closed:
                     raise
                 self._add(error.label)
-                continue
-            return payload
 
     def _add(self, label: str | int) -> None:
         self.used.add(label)
@@ -218,13 +223,12 @@ class _Scanner:
                     self.pairs[name.decode()].add(value)
 
 
-def _write(task: ScanTask, rows: list[index.Row], notes: dict[str, Any]) -> None:
+def _write(task: ScanTask, cells: list[dict[str, Any]], notes: dict[str, Any]) -> None:
     import pyarrow as pa
 
-    metadata = task.expected.metadata
-    table = pa.Table.from_pylist(
-        [index.cells(row, metadata) for row in rows], schema=index.schema(metadata)
-    ).replace_schema_metadata({_NOTES: json.dumps(notes).encode()})
+    schema = index.schema(task.expected.metadata)
+    table = pa.Table.from_pylist(cells, schema=schema)
+    table = table.replace_schema_metadata({_NOTES: json.dumps(notes).encode()})
     put(task.directory, task.index_path, table)
 
 
