@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from tfstream import errors
 from tfstream.cli.app import app
+from tfstream.packing.beam import pipelines
 from tfstream.packing.beam.pipelines import Pipelines
 from tfstream.packing.packer import pack
 
@@ -61,6 +62,7 @@ def test_a_missing_beam_is_told_with_the_command_that_installs_it(monkeypatch):
         ("DirectRunner", ["nonsense"], "'nonsense' is not a pipeline option of Beam's"),
         ("DirectRunner", ["--direct_num_workers=two"], "invalid int value: 'two'"),
         ("DirectRunner", ["--runner=X"], "'--runner=X' is among the pipeline options"),
+        ("DirectRunner", ["--help"], "'--help' is no option of a pipeline"),
         ("FlinkRunner", ["nonsense"], "'nonsense' is not a pipeline option of Beam's"),
     ],
 )
@@ -68,6 +70,20 @@ def test_options_that_are_none_are_told_before_anything_is_read(runner, flags, m
     pytest.importorskip("apache_beam", reason="needs pip install 'tfstream[beam]'")
     with pytest.raises(errors.InvalidArgumentError, match=message):
         Pipelines(runner, flags)
+
+
+def test_dataflow_without_its_part_of_beam_is_told(monkeypatch):
+    pytest.importorskip("apache_beam", reason="needs pip install 'tfstream[beam]'")
+    monkeypatch.setattr(pipelines, "_OF_GCP", "no_such_package")
+    with pytest.raises(errors.InvalidArgumentError, match=r"pip install 'apache-beam\[gcp\]'"):
+        Pipelines("DataflowRunner", [])
+
+
+def test_options_that_dataflow_lacks_are_told(monkeypatch):
+    pytest.importorskip("apache_beam", reason="needs pip install 'tfstream[beam]'")
+    monkeypatch.setattr(pipelines, "_OF_GCP", "apache_beam")
+    with pytest.raises(errors.InvalidArgumentError, match=r"DataflowRunner: .*temp_location"):
+        Pipelines("DataflowRunner", ["--project=my-project"])
 
 
 def test_a_job_server_that_is_not_there_is_told(tree, tmp_path):

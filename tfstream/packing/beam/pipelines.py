@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import io
 import logging
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,8 @@ RUNNERS = (
 )
 # These take options besides, of which only their job servers know.
 _SERVED = ("FlinkRunner", "SparkRunner", "PrismRunner", "PortableRunner")
+# A package of the extra apache-beam[gcp].
+_OF_GCP = "google_auth_httplib2"
 # Workers would tell of every channel that they open.
 _LEVEL = "--default_sdk_harness_log_level"
 
@@ -180,13 +183,12 @@ def _import(runner: str) -> None:
 def _create(runner: str) -> Any:
     from apache_beam.runners.runner import create_runner
 
-    try:
-        return create_runner(runner)
-    except ImportError as error:
+    # Without it Beam would look for credentials in vain, for minutes.
+    if runner == "DataflowRunner" and importlib.util.find_spec(_OF_GCP) is None:
         raise InvalidArgumentError(
-            f"runner={runner!r} cannot be used, as {error}. For Dataflow: "
-            "pip install 'apache-beam[gcp]'"
-        ) from error
+            f"runner={runner!r} needs Beam's part for Google Cloud: pip install 'apache-beam[gcp]'"
+        )
+    return create_runner(runner)
 
 
 def _checked(runner: str, flags: Sequence[str]) -> tuple[str, ...]:
@@ -197,6 +199,11 @@ def _checked(runner: str, flags: Sequence[str]) -> tuple[str, ...]:
         if flag.partition("=")[0] == "--runner":
             raise InvalidArgumentError(
                 f"{flag!r} is among the pipeline options: give it as runner=… (--runner) alone."
+            )
+        if flag in ("-h", "--help"):
+            raise InvalidArgumentError(
+                f"{flag!r} is no option of a pipeline: Beam's documentation lists those of the "
+                f"{runner}."
             )
     parser = pipeline_options._BeamArgumentParser(allow_abbrev=False)
     for each in pipeline_options.PipelineOptions.__subclasses__():
