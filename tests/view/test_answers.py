@@ -14,7 +14,15 @@ from view_server import client_of
 
 import tfstream
 from tfstream import versions
-from tfstream.v1.annotated_image_pb2 import AnnotatedImage, Box, Keypoint, Object, Polygon, Value
+from tfstream.v1.annotated_image_pb2 import (
+    AnnotatedImage,
+    Box,
+    Keypoint,
+    Object,
+    Polygon,
+    Tensor,
+    Value,
+)
 
 
 def get(client: TestClient, what: str, status: int = 200, **given: object):
@@ -166,6 +174,17 @@ def test_what_is_damaged_is_told_by_its_key_and_hides_no_other(tmp_path: Path) -
     assert told["error"] == corrupt["error"]
 
 
+def test_a_record_without_an_image_says_what_it_holds(tmp_path: Path) -> None:
+    tensor = Tensor(dtype="float32", shape=[2, 3], data=bytes(24))
+    image = AnnotatedImage(key="a", format="tensor", tensor=tensor, target=tensor)
+    tiny_dataset.write_dataset(tmp_path / "data", {"train": [[image]]}, {})
+    client = client_of(tmp_path / "data")
+    (brief,) = get(client, "records", begin=0, count=1)
+    assert brief["instead"] == "float32 [2, 3]"
+    told = get(client, "record", place=0)
+    assert (told["instead"], told["target"]) == ("float32 [2, 3]", "float32 [2, 3]")
+
+
 def test_a_slice_is_kept_and_can_be_looked_at(own: Path) -> None:
     client = client_of(own)
     made = client.post("/api/slices", json={"q": "label:dog", "name": "dogs"})
@@ -259,6 +278,22 @@ def test_a_batch_is_the_streams_own(client: TestClient, packed: Path) -> None:
     assert told["steps"] == len(batches)
     last = get(client, "batch", q="objects > 0", step=10**6, **given)
     assert last["step"] == told["steps"] - 1
+
+
+def test_a_bucket_is_viewed_through_the_cache(own: Path, bucket, tmp_path: Path) -> None:
+    bucket.upload(own)
+    client = client_of(bucket.uri, cache_dir=str(tmp_path / "cache"))
+    data = tfstream.open(own)
+    assert get(client, "found", q="label:dog")["records"] == len(data.slice("label:dog"))
+    page = get(client, "records", begin=0, count=3)
+    assert [each["key"] for each in page] == [data[place]["key"] for place in range(3)]
+    told = get(client, "record", place=1)
+    assert (told["key"], told["shard"][:7]) == (data[1]["key"], "shards/")
+    pictures = get(client, "found")["pictures"]
+    assert client.get(f"/picture/{pictures}/2/160").headers["content-type"] == "image/jpeg"
+    assert any((tmp_path / "cache/objects").iterdir())
+    assert client.post("/api/slices", json={"name": "all"}).json()["records"] == len(data)
+    assert "slices/all.parquet" in bucket.names()
 
 
 def test_markup_stays_text(tmp_path: Path) -> None:

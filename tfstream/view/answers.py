@@ -10,7 +10,7 @@ import numpy as np
 
 from tfstream.errors import InvalidArgumentError, TfstreamError
 from tfstream.format import example, slices
-from tfstream.v1.annotated_image_pb2 import AnnotatedImage
+from tfstream.v1.annotated_image_pb2 import AnnotatedImage, Tensor
 from tfstream.versions import difference, history
 from tfstream.view.histograms import histograms
 from tfstream.view.session import Answer, Question, Session
@@ -77,7 +77,19 @@ def _brief(number: int, image: AnnotatedImage, answer: Answer) -> dict[str, Any]
         "height": image.height,
         "objects": drawn,
         "more": max(0, len(image.objects) - _GRID_OBJECTS),
+        "instead": _instead(image),
     }
+
+
+def _instead(image: AnnotatedImage) -> str | None:
+    """What a record without an image holds; None: it has one."""
+    if image.encoded:
+        return None
+    return _in_words(image.tensor) if image.HasField("tensor") else "no image"
+
+
+def _in_words(tensor: Tensor) -> str:
+    return f"{tensor.dtype} [{', '.join(map(str, tensor.shape))}]"
 
 
 def record(session: Session, question: Question, place: int) -> dict[str, Any]:
@@ -122,6 +134,8 @@ def record(session: Session, question: Question, place: int) -> dict[str, Any]:
         "filename": example.filename(image),
         "objects": annotation(image, whole.labels, side=_RECORD_MASK, most=_RECORD_OBJECTS),
         "more": max(0, len(image.objects) - _RECORD_OBJECTS),
+        "instead": _instead(image),
+        "target": _in_words(image.target) if image.HasField("target") else None,
         "titles": _titles(image, answer),
         "metadata": {name: plain(value) for name, value in metadata.items()},
     }

@@ -121,7 +121,7 @@ class Session:
         self.version = first.version
         """The number of the version to look at first."""
 
-    def _opened(self, version: int | str | None) -> PackedDataset:
+    def _opened(self, version: int | str | None, slice: str | None = None) -> PackedDataset:
         remote: dict[str, Any] = {}
         if self.directory.path is None:
             remote = {
@@ -130,7 +130,7 @@ class Session:
                 "project": self.source.project,
             }
         number = int(version) if isinstance(version, str) and version.isdecimal() else version
-        return open_dataset(self.source.path, version=number, **remote)
+        return open_dataset(self.source.path, version=number, slice=slice, **remote)
 
     def dataset(self, version: int) -> PackedDataset:
         """A version, by its number.
@@ -170,7 +170,7 @@ class Session:
                 f"the slice {question.slice!r} is of version {saved.version}, and version "
                 f"{whole.version} is looked at: choose version {saved.version}"
             )
-        return open_dataset(self.source.path, slice=question.slice)
+        return self._opened(None, question.slice)
 
     def read(
         self, version: int, numbers: Sequence[int]

@@ -91,6 +91,8 @@ export class RecordPage {
     this.figure = make("figure", {}, this.image, this.canvas);
     if (record.error) {
       this.figure.replaceChildren(make("p", { class: "error" }, record.error));
+    } else if (record.instead) {
+      this.figure.replaceChildren(make("p", { class: "faint" }, record.instead));
     } else {
       this.image.addEventListener("load", () => this.draw());
       this.image.addEventListener("error", () => this.undecodable());
@@ -132,9 +134,10 @@ export class RecordPage {
   details() {
     const { record } = this;
     const facts = [
+      ["target", record.target ?? undefined],
       ["split", record.split],
       ["label", record.label ?? "none"],
-      ["size", `${count(record.width)} × ${count(record.height)} px, ${record.format}, ${bytes(record.bytes)}`],
+      ["size", [this.size(), record.format, bytes(record.bytes)].filter(Boolean).join(", ")],
       ["file", record.filename],
       ["orientation", record.orientation > 1 ? record.orientation : undefined],
       ["shard", record.shard],
@@ -146,6 +149,11 @@ export class RecordPage {
     if (metadata.length) out.append(make("h3", {}, "Metadata"), list(metadata));
     out.append(make("h3", {}, "Stored"), list(facts), this.annotation());
     return out;
+  }
+
+  size() {
+    const { width, height, instead } = this.record;
+    return instead ? "" : `${count(width)} × ${count(height)} px`;
   }
 
   objects() {

@@ -45,6 +45,11 @@ export class Tile {
       this.broken("damaged");
       return;
     }
+    if (record.instead) {
+      this.become("bare");
+      this.note.textContent = `${record.instead}\n${record.key}`;
+      return;
+    }
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
       const wanted = this.size * Math.min(window.devicePixelRatio || 1, 2);
@@ -56,7 +61,7 @@ export class Tile {
 
   draw() {
     const { record, size } = this;
-    this.canvas.hidden = !record?.objects?.length;
+    this.canvas.hidden = !record?.objects?.length || Boolean(record.instead);
     if (this.canvas.hidden) return;
     const scale = Math.min(size / record.width, size / record.height);
     const [width, height] = [record.width * scale, record.height * scale];
