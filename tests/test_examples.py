@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+import tensors
 
 import tfstream
 from tfstream.demo import shapes
@@ -67,3 +68,12 @@ def test_the_estimator_example_evaluates_on_its_way_and_goes_on_from_its_checkpo
     assert "going on from estimator-run/ckpt-5" in output
     assert "step 6: training loss " in output
     assert "step 5" not in output
+
+
+def test_the_jax_example_goes_on_in_the_midst_of_an_epoch(tmp_path):
+    pytest.importorskip("jax", reason="needs JAX: pip install 'jax[cpu]'")
+    root = tensors.make_npy_set(tmp_path / "set", train=24, validation=6)
+    output, _ = _run("jax_arrays.py", root, "--batch-size", 4, cwd=tmp_path)
+    assert "24 training and 6 validation arrays" in output
+    assert "goes on at step 3, sample 12" in output
+    assert output.count(": 6 steps, loss ") == 2

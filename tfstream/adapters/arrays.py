@@ -126,8 +126,11 @@ class NumpyBatches:
             import ml_dtypes
 
             made["image"] = made["image"].astype(ml_dtypes.bfloat16)
-        out = self.recipe.shape(made)
         transform = self._making.transform
+        if transform is not None:  # which may write to what it is given
+            for name in self.recipe.parts.tensors:
+                made[name] = np.array(made[name])
+        out = self.recipe.shape(made)
         if transform is not None:
             out = transform(*out) if isinstance(out, tuple) else transform(out)
         return [out]

@@ -56,7 +56,7 @@ def _finish(recipe: Recipe, made: dict[str, Any], transform: Callable[..., Any] 
 def _tensor(name: str, value: Any) -> Any:
     if not isinstance(value, np.ndarray):
         return value
-    tensor = torch.from_numpy(value)
+    tensor = torch.from_numpy(value if value.flags.writeable else value.copy())
     return tensor.movedim(-1, -3) if name == "image" else tensor
 
 

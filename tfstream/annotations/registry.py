@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from tfstream.annotations.coco import Coco
 from tfstream.annotations.frames import Table, is_table
+from tfstream.annotations.huggingface import HuggingFace, is_huggingface
 from tfstream.annotations.ilsvrc_cls_loc import IlsvrcClsLoc
 from tfstream.annotations.ilsvrc_det import IlsvrcDet
 from tfstream.annotations.imagefolder import ImageFolder
@@ -19,6 +20,7 @@ from tfstream.annotations.open_images import OpenImages
 from tfstream.annotations.reader import AnnotationReader
 from tfstream.annotations.tables import Csv
 from tfstream.annotations.text_rows import TextFile, TextRows
+from tfstream.annotations.tfds import Tfds, is_tfds
 from tfstream.annotations.tree import list_directory
 from tfstream.annotations.voc import Voc
 from tfstream.annotations.webdataset import WebDataset
@@ -53,7 +55,9 @@ _READERS: dict[str, AnnotationReader] = {
 FORMATS = tuple(_READERS)
 
 # Of what a program hands over; their names are no `format`.
-_GIVEN: dict[str, AnnotationReader] = {each.name: each for each in (Messages(), Table())}
+_GIVEN: dict[str, AnnotationReader] = {
+    each.name: each for each in (Messages(), Table(), HuggingFace(), Tfds())
+}
 
 # Single files that may be given instead of a directory.
 _FILES = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -155,6 +159,10 @@ def _given(source: object, format: str) -> tuple[AnnotationReader, str]:
         return Npy(source), os.fspath(source.directory)
     if isinstance(source, TextFile):
         return TextRows(source), os.fspath(source.path)
+    if is_huggingface(source):
+        return HuggingFace(source), HuggingFace.name
+    if is_tfds(source):
+        return Tfds(source), Tfds.name
     if is_table(source):
         return Table(source), Table.name
     if not isinstance(source, Iterable) or isinstance(source, (bytes, Mapping)):

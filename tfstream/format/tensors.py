@@ -97,7 +97,7 @@ class TensorSpec:
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     def array(self, data: bytes) -> npt.NDArray[Any]:
-        """A tensor's numbers, as an array of its own.
+        """A tensor's numbers as an array, which cannot be written to: its memory is `data`'s.
 
         Raises:
             ValueError: There are more or fewer bytes.
@@ -105,7 +105,7 @@ class TensorSpec:
         if len(data) != self.size:
             raise ValueError(f"a tensor of {self} has {self.size} bytes, not {len(data)}")
         little = np.dtype(self.dtype).newbyteorder("<")
-        return np.frombuffer(data, little).reshape(self.shape).astype(self.dtype)
+        return np.frombuffer(data, little).reshape(self.shape).astype(self.dtype, copy=False)
 
     def __str__(self) -> str:
         return f"{self.dtype} {list(self.shape)}"
@@ -217,7 +217,7 @@ def tensor_of(values: npt.ArrayLike) -> annotated_image_pb2.Tensor:
 
 
 def numbers(tensor: annotated_image_pb2.Tensor) -> npt.NDArray[Any]:
-    """The array that `tensor_of` was given.
+    """The array that `tensor_of` was given, as one of its own.
 
     Raises:
         ValueError: There can be no such tensor, or its bytes are more or fewer.
@@ -225,7 +225,7 @@ def numbers(tensor: annotated_image_pb2.Tensor) -> npt.NDArray[Any]:
     spec = TensorSpec.of(tensor)
     if why := fault(spec):
         raise ValueError(why)
-    return spec.array(tensor.data)
+    return spec.array(tensor.data).copy()
 
 
 def _named(spec: TensorSpec | None, names: Sequence[str]) -> TensorSpec | None:

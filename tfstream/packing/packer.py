@@ -52,8 +52,9 @@ def pack(
 
     Args:
         source: The tree's directory, or one that holds it up to three levels below; a .csv, .tsv
-            or .jsonl file; a `tfstream.NpySet` or `tfstream.TextFile`; a pandas or Arrow table; or
-            an iterable of AnnotatedImage, each with `image_path`, `encoded` or `tensor`.
+            or .jsonl file; a `tfstream.NpySet` or `tfstream.TextFile`; a pandas or Arrow table; a
+            dataset of Hugging Face's `datasets`, or a builder of TFDS; or an iterable of
+            AnnotatedImage, each with `image_path`, `encoded` or `tensor`.
         dest: The dataset's directory, new or empty; or a URI such as `gs://bucket/prefix` with
             nothing below it. Shards are uploaded while others are being written.
         format: "ilsvrc-det", "ilsvrc-cls-loc", "voc", "coco", "yolo", "open-images", "labelme",
