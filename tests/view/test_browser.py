@@ -1,6 +1,6 @@
 """Tests of tfstream/view/static in headless Chromium: what somebody at the page does and sees.
 
-They need Chromium (Debian's `chromium`) and `pip install playwright`.
+They need Chromium (`apt-get install chromium`) and `pip install playwright`, or are skipped.
 """
 
 from __future__ import annotations

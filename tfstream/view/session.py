@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from tfstream.storage.directory import Access
 from tfstream.storage.uri import open_directory
 from tfstream.v1.annotated_image_pb2 import AnnotatedImage
 from tfstream.view.recent import Recent
-from tfstream.view.thumbnails import thumbnail
+from tfstream.view.thumbnails import SIDES, thumbnail
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -228,7 +229,9 @@ class Session:
     def warm(self) -> None:
         """Does what the first page needs, before anybody is told of it."""
         answer = self.answer(Question(self.version))
-        self.read(self.version, answer.some(0, _FIRST))
+        for number in answer.some(0, _FIRST):
+            with contextlib.suppress(CorruptRecordError):  # its tile tells of it
+                self.thumbnail(self.version, number, SIDES[0])
 
     def warm_queries(self) -> None:
         """Does what the first query needs: imports, and a look at the indexes."""

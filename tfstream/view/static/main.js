@@ -42,13 +42,14 @@ function toAddress({ replace = false } = {}) {
 }
 
 // Asks for what a query selects, and shows it; tells whether it was understood.
-async function ask(query, sent) {
+// early: the answer, where it was asked for already.
+async function ask(query, sent, early = undefined) {
   asked += 1;
   const mine = asked;
   const was = state.query;
   try {
     state.query = query;
-    const found = await get("found", question());
+    const found = await (early ?? get("found", question()));
     if (mine !== asked) return false;
     state.found = found;
   } catch (error) {
@@ -121,6 +122,8 @@ function news(text, action, act) {
 // Opens a version of the dataset, whole or a slice of it.
 async function open({ version, slice, query, record }) {
   let about;
+  const early = get("found", { q: query, slice, version });
+  early.catch(() => {}); // told below
   try {
     about = await get("about", { version });
   } catch (error) {
@@ -136,7 +139,7 @@ async function open({ version, slice, query, record }) {
   find("#name").title = about.path;
   showSlices(about.slices);
   box.set(query);
-  if (!(await ask(query, false)) && query) {
+  if (!(await ask(query, false, early)) && query) {
     await ask("", false);
     box.set(query);
     await ask(query, false);
