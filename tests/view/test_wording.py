@@ -81,6 +81,7 @@ def test_what_was_added_last_goes_again(query: str) -> None:
         ("width > 3 and la", 14, "label"),
         ("labels.c", 0, "labels.cat"),
         ('labels."traf', 0, 'labels."traffic light"'),
+        ("labels.light", 0, 'labels."traffic light"'),
         ("traf", 0, 'labels."traffic light"'),
         ("label:", 6, "dog"),
         ("label = c", 8, "cat"),

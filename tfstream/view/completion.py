@@ -71,7 +71,11 @@ def complete(text: str, fields: Fields, known: Sequence[Column]) -> Completion:
     else:
         offered = _names(fields, known)
     wanted = typed.replace('"', "").casefold()
-    return Completion(begin, tuple(_best(wanted, offered)))
+    best = _best(wanted, offered)
+    if wanted.startswith(_LABELS) and not best:  # no label begins so: those that hold it
+        labels = (Suggestion(_LABELS + word(label), "label") for label in fields.labels)
+        best = _best(wanted.removeprefix(_LABELS), labels)
+    return Completion(begin, tuple(best))
 
 
 def _values(field: str, fields: Fields) -> Iterator[Suggestion]:
