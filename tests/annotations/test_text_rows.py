@@ -128,6 +128,11 @@ def test_a_malformed_line_is_told_of_with_its_number_and_text(tmp_path, line, me
     assert quiet(path, tmp_path / "out", on_invalid="skip").splits == {"train": 3}
 
 
+def test_a_mistake_in_the_first_rows_does_not_make_a_column_one_of_text(tmp_path):
+    path = trees.put(tmp_path / "a.csv", "u,v,y\n1,2,3\n4,oops,6\n")
+    assert f"{path}:3: there is 'oops' where a number belongs" in refused(path, tmp_path)
+
+
 def test_keys_that_occur_twice_are_told_of(tmp_path):
     path = trees.put(tmp_path / "a.csv", "id,w,y\nx,1,2\nx,3,4\n")
     assert f"its key 'x' is that of {path}:2 already" in refused(path, tmp_path)

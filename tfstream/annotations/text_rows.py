@@ -281,8 +281,8 @@ def _meaning(columns: _Columns) -> tuple[object, ...]:
 
 
 def _is_number(sample: Sequence[Sequence[str]], at: int) -> bool:
-    """Whether a column is of numbers, as far as the first rows say."""
-    return all(_NUMBER.fullmatch(row[at]) for row in sample if at < len(row))
+    """Whether a column is of numbers: what is none in it is a mistake then, and no other column."""
+    return any(_NUMBER.fullmatch(row[at]) for row in sample if at < len(row))
 
 
 def _number(text: str) -> float:
