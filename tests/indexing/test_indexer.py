@@ -262,3 +262,22 @@ def test_records_that_tfstream_wrote_are_indexed_with_all_that_they_hold(tmp_pat
     (wanted,) = tfstream.open(tmp_path / "packed").stored.images(np.array([0]))
     assert str(found) == str(wanted)
     assert data[0]["metadata"] == tfstream.open(tmp_path / "packed")[0]["metadata"]
+
+
+def test_files_that_tensorflow_wrote_are_streamed_as_tensorflow_reads_them(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    path = str(tmp_path / "shapes_val.record-00000-of-00001")
+    with tf.io.TFRecordWriter(path) as writer:
+        for image in IMAGES[:4]:
+            made = tf.train.Example()
+            made.ParseFromString(foreign_records.payload(foreign_records.tfod(image)))
+            writer.write(made.SerializeToString())
+    data = tfstream.index(tmp_path, progress=False)
+    assert data.splits == ("val",)
+    read = [
+        tf.train.Example.FromString(record.numpy()).features.feature["image/encoded"]
+        for record in tf.data.TFRecordDataset(path)
+    ]
+    stream = data.stream(batch_size=None, image=tfstream.RAW, label=None, shuffle=False)
+    assert [sample.numpy() for sample in stream] == [each.bytes_list.value[0] for each in read]

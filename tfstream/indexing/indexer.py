@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import os
 import time
 from collections import defaultdict
@@ -15,18 +13,15 @@ from tfstream import errors
 from tfstream.format import manifest, statistics
 from tfstream.format.change import change
 from tfstream.format.feature_map import FeatureMap
-from tfstream.format.features import Features
-from tfstream.format.foreign import OBJECT
 from tfstream.format.label_map import LabelMap
 from tfstream.indexing import labels as label_files
 from tfstream.indexing import tfds
-from tfstream.indexing.files import Found, common_directory, find
-from tfstream.indexing.infer import TYPES, Expected, column_of, infer
+from tfstream.indexing.files import Found, find
+from tfstream.indexing.infer import TYPES, column_of
 from tfstream.indexing.keys import any_repeated, first_repeated, renumber
-from tfstream.indexing.scan import Scanned, ScanTask, place_of, records_of, scan
-from tfstream.indexing.splits import split_by_globs, split_by_name
+from tfstream.indexing.plan import Plan, make_plan
+from tfstream.indexing.scan import Scanned, scan
 from tfstream.packing.options import process_count
-from tfstream.packing.plan import order_splits
 from tfstream.packing.pool import Pool
 from tfstream.packing.progress import Progress
 from tfstream.storage.directory import Access
@@ -36,7 +31,6 @@ __all__ = ["IndexResult", "index"]
 
 # Below that, starting processes takes longer than it spares.
 _WORTH_PROCESSES = 64 << 20  # bytes
-_SAMPLED_SHARDS, _SAMPLED_RECORDS = 16, 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,52 +62,6 @@ class IndexResult:
     ignored: tuple[str, ...]
     resumed: int
     seconds: float
-
-
-@dataclasses.dataclass(frozen=True)
-class _Plan:
-    """What is known before all records are read."""
-
-    found: Found
-    splits: tuple[str, ...]  # of each shard
-    keys: tuple[str, ...]  # what keys of each shard's records begin with, where they hold none
-    expected: Expected
-    labels: LabelMap | None
-    numbers: tuple[int, ...]
-    info: tfds.TfdsInfo | None
-
-    @property
-    def commit(self) -> str:
-        """Of what is indexed, and how."""
-        features = self.expected.features
-        told = [
-            [[each.name, each.size, each.generation] for each in self.found.infos],
-            list(self.splits),
-            [sorted(features.roles.items()), sorted(features.columns.items())],
-            sorted(self.expected.metadata.items()),
-            sorted(self.expected.ignored),
-            None if self.labels is None else [list(self.labels.names), list(self.numbers)],
-        ]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
-
-    def name(self, place: int) -> str:
-        """What the index of a shard is called."""
-        return f"{self.splits[place]}-{self.commit}-{place:05d}"
-
-    def tasks(self) -> list[ScanTask]:
-        names = [self.name(place) for place in range(len(self.found.infos))]
-        return [
-            ScanTask(
-                directory=self.found.directory,
-                info=info,
-                index_path=f"shards/{name}.parquet",
-                key=key,
-                expected=self.expected,
-                labels=self.labels,
-                numbers=self.numbers,
-            )
-            for info, name, key in zip(self.found.infos, names, self.keys, strict=True)
-        ]
 
 
 def index(
@@ -172,7 +120,7 @@ def index(
         workers = 1
     existing = manifest.versions(found.directory)
     with Progress(show=progress) as show, Pool(workers) as pool:
-        plan = _plan(found, labels, splits, dict(features or {}), tuple(ignore))
+        plan = make_plan(found, labels, splits, dict(features or {}), tuple(ignore))
         if existing:
             _refuse(found, plan, existing)
         show.note(_told(plan))
@@ -205,7 +153,7 @@ def index(
     )
 
 
-def _refuse(found: Found, plan: _Plan, existing: Sequence[int]) -> None:
+def _refuse(found: Found, plan: Plan, existing: Sequence[int]) -> None:
     loaded = manifest.load(found.directory, existing[-1])
     same = "these very files" if loaded.commit == plan.commit else "something else"
     raise errors.DatasetExistsError(
@@ -214,101 +162,7 @@ def _refuse(found: Found, plan: _Plan, existing: Sequence[int]) -> None:
     )
 
 
-def _plan(
-    found: Found,
-    labels: str | os.PathLike[str] | None,
-    splits: Mapping[str, str] | None,
-    features: dict[str, str],
-    ignore: tuple[str, ...],
-) -> _Plan:
-    directory, infos = found.directory, found.infos
-    below = _metadata_directory(found)
-    info = None if below is None else tfds.read_info(directory, below)
-    if splits is not None:
-        names = [split_by_globs(each.name, splits) for each in infos]
-    else:
-        names = [split_by_name(each.name, info.splits if info else ()) for each in infos]
-    # In the order in which a dataset lists its splits.
-    places = {name: place for place, name in enumerate(order_splits(names))}
-    order = sorted(range(len(infos)), key=lambda place: (places[names[place]], infos[place].name))
-    infos = tuple(infos[place] for place in order)
-    found = Found(directory, infos)
-    where = directory.locate(infos[0].name) + (f" and {len(infos) - 1} more" if infos[1:] else "")
-    expected = infer(_samples(found), given=features, ignore=ignore, place=where)
-    given: tuple[LabelMap | None, tuple[int, ...]] = (None, ())
-    roles = expected.features.roles
-    prefix = "object_" if expected.features.objects else ""
-    text = f"{prefix}text" if prefix else "label_text"
-    if labels is not None:
-        given = label_files.from_file(labels)
-    elif below is not None and f"{prefix}label" in roles:
-        listed = tfds.read_labels(directory, below, roles[f"{prefix}label"])
-        if listed is not None:
-            given = LabelMap.from_names(listed, background=False), tuple(range(len(listed)))
-    known, numbers = given
-    if text in roles or f"{prefix}label" not in roles:
-        numbers = ()  # records say names, or nothing
-    if known is None and prefix and text not in roles and f"{prefix}label" not in roles:
-        known = LabelMap.from_names([OBJECT], background=False)
-    shared = common_directory(each.name for each in infos)
-    bases = [each.name.rpartition("/")[2] for each in infos]
-    short = len(set(bases)) == len(bases)
-    return _Plan(
-        found=found,
-        splits=tuple(names[place] for place in order),
-        keys=tuple(bases if short else [each.name[len(shared) :] for each in infos]),
-        expected=expected,
-        labels=known,
-        numbers=numbers,
-        info=info,
-    )
-
-
-def _metadata_directory(found: Found) -> str | None:
-    """The one directory that all shards are in; None where there are several."""
-    parents = {each.name.rpartition("/")[0] for each in found.infos}
-    if len(parents) > 1:
-        for parent in sorted(parents):
-            below = f"{parent}/" if parent else ""
-            if tfds.read_info(found.directory, below) is not None:
-                raise errors.InvalidArgumentError(
-                    f"{found.directory.locate(below)} is a dataset of TensorFlow Datasets, and "
-                    f"there are files elsewhere ({len(parents)} directories): index one dataset, "
-                    "in one version, at a time."
-                )
-        return None
-    parent = parents.pop()
-    return f"{parent}/" if parent else ""
-
-
-def _samples(found: Found) -> list[Features]:
-    """Some records from the beginnings of some shards, spread over all of them."""
-    step = max(1, len(found.infos) // _SAMPLED_SHARDS)
-    samples: list[Features] = []
-    for info in found.infos[::step]:
-        for number, frame in zip(
-            range(_SAMPLED_RECORDS), records_of(found.directory, info), strict=False
-        ):
-            try:
-                sample = Features(frame.payload or b"")
-                if not sample.kinds:
-                    raise errors.CorruptRecordError(
-                        "it is not a tf.train.Example with features: SequenceExamples and other "
-                        "messages cannot be indexed."
-                    )
-            except errors.CorruptRecordError as error:
-                place = place_of(found.directory.locate(info.name), number, frame.offset)
-                raise errors.CorruptRecordError(f"{place} cannot be used: {error}") from error
-            samples.append(sample)
-    if not samples:
-        raise errors.DatasetNotFoundError(
-            f"None of the {len(found.infos)} files in {found.directory} holds a record: there is "
-            "nothing to index."
-        )
-    return samples
-
-
-def _told(plan: _Plan) -> str:
+def _told(plan: Plan) -> str:
     features = plan.expected.features
     roles = ", ".join(f"{role}={name}" for role, name in features.roles.items())
     key = "" if "key" in features.roles else "; keys are made of file and number"
@@ -316,7 +170,7 @@ def _told(plan: _Plan) -> str:
     return f"Features: {roles}{key}{columns}"
 
 
-def _scan_all(plan: _Plan, pool: Pool, show: Progress) -> tuple[_Plan, list[Scanned]]:
+def _scan_all(plan: Plan, pool: Pool, show: Progress) -> tuple[Plan, list[Scanned]]:
     """All shards, in their order; keys are numbered where a feature turns out not to be unique."""
     tasks = plan.tasks()
     show.begin("Indexing")
@@ -356,7 +210,7 @@ def _pairs(scanned: Sequence[Scanned]) -> dict[str, set[int]]:
 
 
 def _manifest(
-    plan: _Plan,
+    plan: Plan,
     scanned: Sequence[Scanned],
     labels: LabelMap,
     numbers: tuple[int, ...],
@@ -378,9 +232,7 @@ def _manifest(
     )
 
 
-def _splits(
-    plan: _Plan, scanned: Sequence[Scanned], numbered: bool
-) -> Iterator[manifest_pb2.Split]:
+def _splits(plan: Plan, scanned: Sequence[Scanned], numbered: bool) -> Iterator[manifest_pb2.Split]:
     for split in dict.fromkeys(plan.splits):
         places = [place for place, name in enumerate(plan.splits) if name == split]
         yield manifest_pb2.Split(
