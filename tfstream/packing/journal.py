@@ -13,7 +13,7 @@ from tfstream.packing.rejects import Reject
 from tfstream.storage.directory import ObjectInfo
 from tfstream.storage.local import write_atomically
 
-__all__ = ["ShardResult", "load", "save"]
+__all__ = ["ShardResult", "from_bytes", "load", "save", "to_bytes"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +39,8 @@ class ShardResult:
     resumed: bool = False
 
 
-def save(path: Path, result: ShardResult) -> None:
-    """Writes a shard's journal file."""
+def to_bytes(result: ShardResult) -> bytes:
+    """A shard's journal, as a file holds it."""
     plain = {
         "stem": result.stem,
         "fingerprint": result.fingerprint,
@@ -52,14 +52,13 @@ def save(path: Path, result: ShardResult) -> None:
         "rejects": [dataclasses.asdict(reject) for reject in result.rejects],
         "objects": [dataclasses.asdict(info) for info in result.objects],
     }
-    with write_atomically(path) as file:
-        file.write(json.dumps(plain).encode())
+    return json.dumps(plain).encode()
 
 
-def load(path: Path) -> ShardResult | None:
-    """Reads a shard's journal file; None where there is none that can be used."""
+def from_bytes(data: bytes) -> ShardResult | None:
+    """What a journal says, resumed; None where it cannot be used."""
     try:
-        plain = json.loads(path.read_bytes())
+        plain = json.loads(data)
         sums = plain["statistics"]
         return ShardResult(
             stem=plain["stem"],
@@ -70,8 +69,22 @@ def load(path: Path) -> ShardResult | None:
             objects=tuple(ObjectInfo(**info) for info in plain["objects"]),
             resumed=True,
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None  # written by another tfstream, or damaged: the shard is written again
+
+
+def save(path: Path, result: ShardResult) -> None:
+    """Writes a shard's journal file."""
+    with write_atomically(path) as file:
+        file.write(to_bytes(result))
+
+
+def load(path: Path) -> ShardResult | None:
+    """Reads a shard's journal file; None where there is none that can be used."""
+    try:
+        return from_bytes(path.read_bytes())
+    except OSError:
+        return None
 
 
 def _plain(value: int | Counter[str] | Spread) -> Any:

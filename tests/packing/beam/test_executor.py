@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import pickle
 
 import packed
 import pytest
@@ -11,10 +12,12 @@ import trees
 
 from tfstream import errors
 from tfstream.format import manifest
-from tfstream.packing import run, survey
+from tfstream.format.statistics import Partial
+from tfstream.packing import journal, run, survey
 from tfstream.packing.beam import executor, pipelines, work
 from tfstream.packing.beam.scratch import Scratch
 from tfstream.packing.destination import open_destination
+from tfstream.packing.journal import ShardResult
 from tfstream.packing.packer import pack
 from tfstream.packing.workspace import Workspace
 
@@ -308,13 +311,36 @@ def test_what_workers_delivered_for_a_launcher_that_was_killed_is_known(
         patch.setattr(pipelines.Pipelines, "write", write)
         patch.setattr(Scratch, "remove", remove)
         patch.setattr(Workspace, "_give_up", lambda self: None)
-        patch.setattr(executor.journal, "save", lambda path, result: None)
+        patch.setattr(journal, "save", lambda path, result: None)
         with pytest.raises(Killed):
             on_beam(tree, bucket.uri)
     assert any(name.startswith(".packing/") for name in bucket.names())
     result = on_beam(tree, bucket.uri)
     assert result.resumed == result.shards
     assert not any(name.startswith(".packing/") for name in bucket.names())
+
+
+class Trap:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_what_somebody_has_put_into_an_empty_destination_is_neither_run_nor_believed(
+    tree, tmp_path
+):
+    scratch = tmp_path / "out/.packing/beam-0123"
+    trees.put(scratch / "written-train-0123456789ab-00000", pickle.dumps(Trap(tmp_path / "run")))
+    liar = journal.to_bytes(ShardResult("../../x-0123456789ab-00001", "", 0, Partial()))
+    trees.put(scratch / "written-train-0123456789ab-00001", liar)
+    result = on_beam(tree, tmp_path / "out")
+    assert result.resumed == 0
+    assert sorted(os.listdir(tmp_path)) == ["out"]
+    assert sorted(os.listdir(tmp_path / "out")) == ["manifests", "shards"]
 
 
 def test_bytes_that_a_program_hands_over_need_workers_that_can_read_them(bucket, home):

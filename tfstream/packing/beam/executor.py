@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import pickle
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -50,6 +51,7 @@ __all__ = ["BeamExecutor", "on"]
 RECORDS_A_BUCKET = 32_768  # of some kilobytes each, in one worker's memory
 _ORDERS_A_GROUP = 64
 _METADATA = "metadata"
+_STEM = re.compile(r"[^/]+-([0-9a-f]{12})-\d{5,}")  # of a shard's files; the commit is in it
 
 
 def on(pipelines: Pipelines) -> Executing:
@@ -77,11 +79,12 @@ def on(pipelines: Pipelines) -> Executing:
 def _adopt(work: Workspace, scratch: Scratch) -> None:
     """Takes over what the workers of a launching process that was killed have delivered."""
     names = scratch.names(WRITTEN)
-    for data in scratch.each(names):
-        if data is not None:
-            result: ShardResult = pickle.loads(data)
-            commit = result.stem.rsplit("-", 2)[1]
-            journal.save(work.drafts(commit) / f"{result.stem}.json", result)
+    for name, data in zip(names, scratch.each(names), strict=True):
+        stem = _STEM.fullmatch(name.removeprefix(WRITTEN))
+        if stem is not None and data is not None:  # whoever put it there
+            result = journal.from_bytes(data)
+            if result is not None and result.stem == stem[0]:
+                journal.save(work.drafts(stem[1]) / f"{stem[0]}.json", result)
     scratch.remove()
 
 
@@ -207,8 +210,10 @@ class BeamExecutor(Executor):
             # Where it failed, a rerun goes on from what there is.
             names = [written_name(order.stem) for order in orders]
             for order, data in zip(orders, scratch.each(names), strict=True):
-                if data is not None:
-                    result: ShardResult = pickle.loads(data)
+                result = None if data is None else journal.from_bytes(data)
+                if result is not None:
+                    if result != order.known:
+                        result = dataclasses.replace(result, resumed=False)
                     journal.save(drafts / f"{order.stem}.json", result)
                     results.append(result)
                     what.show.update(order.records, result.bytes)

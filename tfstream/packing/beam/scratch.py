@@ -31,6 +31,7 @@ class Scratch:
 
     What is there is never changed: where a worker's task is done twice, the first one's counts. The
     files are pickles of ours and raw bytes; whoever may write to the destination may write to them.
+    Of a scratch that is found, only journals are read, which are JSON.
 
     Attributes:
         directory: The dataset's.

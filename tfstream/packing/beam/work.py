@@ -16,6 +16,7 @@ import tfstream
 from tfstream.annotations.reader import Entry
 from tfstream.errors import PackError, StorageError, TfstreamError
 from tfstream.format.label_map import LabelMap
+from tfstream.packing import journal
 from tfstream.packing.beam.rows import Rows, Run, by_bucket, sort
 from tfstream.packing.beam.scratch import Scratch
 from tfstream.packing.destination import Destination
@@ -73,7 +74,7 @@ def order_name(group: int) -> str:
 
 
 def written_name(stem: str) -> str:
-    """The file of a shard's result."""
+    """The file of a shard's journal."""
     return f"{WRITTEN}{stem}"
 
 
@@ -206,7 +207,7 @@ def write_one(order: ShardOrder, orders: WriteOrders) -> None:
             result = write_shard(task, _say_nothing)
             if not result.resumed and result.bytes:
                 result = _delivered(result, order, orders.destination, drafts)
-        scratch.put_value(written_name(order.stem), result)
+        scratch.put(written_name(order.stem), journal.to_bytes(result))
 
 
 def _delivered(
