@@ -30,6 +30,7 @@ __all__ = [
     "cells",
     "key_at",
     "read",
+    "rows_at",
     "schema",
     "schema_at",
     "schema_of",
@@ -324,6 +325,17 @@ def schema_at(path: str | os.PathLike[str]) -> pa.Schema:
     """
     with _open(path, COLUMNS, None) as file:
         return file.schema_arrow
+
+
+def rows_at(path: str | os.PathLike[str]) -> int:
+    """How many rows an index has, as its file says.
+
+    Raises:
+        CorruptRecordError: It is not a Parquet file.
+        StorageError: It cannot be opened or read.
+    """
+    with _open(path, (), None) as file:
+        return int(file.metadata.num_rows)
 
 
 def _needed(columns: Iterable[str], metadata: Mapping[str, str] | None) -> list[str]:

@@ -307,7 +307,7 @@ class Engine:
                     for path, shard in new.items()
                 }
                 with self._reading(new):
-                    columns = footers.check(self._database, rows, self._metadata)
+                    columns = footers.check(rows, self._metadata)
                 self._columns.update(columns)
 
     def _fetch(self, query: Query) -> list[tuple[Any, ...]]:

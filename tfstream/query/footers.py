@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from tfstream.errors import CorruptRecordError, StorageError
-from tfstream.format import index
+from tfstream.format import index, schema_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["blame", "check"]
 
-_COUNTS = "SELECT file_name, num_rows FROM parquet_file_metadata(?)"
-# Files with the same columns have the same sum, so that one of them can be looked at for all.
-_LIKENESS = """
-SELECT file_name, sum(hash(name, type, duckdb_type)::HUGEINT)::VARCHAR
-FROM parquet_schema(?) GROUP BY file_name
-"""
 # Reads all that there is, and keeps nothing of it.
 _ALL_VALUES = """
 SELECT coalesce(sum(list_count(map_keys(labels))) = sum(cardinality(labels)), true),
@@ -30,13 +24,10 @@ FROM read_parquet(?, hive_partitioning = false)
 """
 
 
-def check(
-    database: Database, rows: Mapping[str, int], metadata: Mapping[str, str]
-) -> dict[str, tuple[str, ...]]:
+def check(rows: Mapping[str, int], metadata: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """Compares some indexes with what the manifest says of them.
 
     Args:
-        database: That may read them.
         rows: By path, how many rows the manifest says that there are.
         metadata: The manifest's schema.
 
@@ -44,24 +35,28 @@ def check(
         By path, the columns in their order.
 
     Raises:
-        CorruptRecordError: One has more or fewer rows, lacks a column that every index has, or
-            has one of another type.
+        CorruptRecordError: One is damaged, has more or fewer rows, lacks a column that every index
+            has, or has one of another type.
+        StorageError: One cannot be read.
     """
-    paths = {database.names[path]: path for path in rows}
-    for name, found in database.fetch(_COUNTS, [list(paths)]):
-        told = rows[paths[name]]
+    wanted = index.schema(metadata)
+    known: dict[bytes, tuple[str, ...]] = {}  # of one file of each schema, looked at for all
+    out: dict[str, tuple[str, ...]] = {}
+    for path, told in rows.items():
+        begins = schema_bytes.beginning(path, known)
+        if begins is None:  # of another writer, or damaged
+            found, out[path] = index.rows_at(path), _columns(path, wanted)
+        else:
+            schema, found = begins
+            if schema not in known:
+                known[schema] = _columns(path, wanted)
+            out[path] = known[schema]
         if found != told:
             compared = "more" if found > told else "fewer"
             raise CorruptRecordError(
-                f"the index {paths[name]} holds {compared} records than the {told} that the "
+                f"the index {path} holds {compared} records than the {told} that the "
                 "manifest says: `tfstream verify` lists all that is wrong with a dataset"
             )
-    looked_at: dict[str, tuple[str, ...]] = {}
-    out = {}
-    for name, likeness in database.fetch(_LIKENESS, [list(paths)]):
-        if likeness not in looked_at:
-            looked_at[likeness] = _columns(paths[name], index.schema(metadata))
-        out[paths[name]] = looked_at[likeness]
     return out
 
 
@@ -104,8 +99,7 @@ def blame(database: Database, paths: Iterable[str]) -> None:
     for path in paths:
         try:
             open(path, "rb").close()
-            for sql in (_COUNTS, _LIKENESS, _ALL_VALUES):
-                answer = database.fetch(sql, [[database.names[path]]])
+            answer = database.fetch(_ALL_VALUES, [[database.names[path]]])
             whole = answer[0][0]
             if not whole:
                 raise CorruptRecordError(f"Index {path} counts labels that have no names.")
