@@ -312,6 +312,21 @@ def test_a_query_makes_data_points_that_no_split_parts(data):
     assert len(data.slice("@datapoint_by:scene @limit:3")) == 3
 
 
+def test_data_points_of_a_query_s_splits_have_members_in_one_of_them(data):
+    divided = data.slice("@split:0.5:0.5")
+    for points in (divided.slice("@datapoint_by:label"), divided.data_points("label")):
+        assert points.splits == divided.splits
+        for name in divided.splits:
+            wanted = set(keys(divided.split(name)))
+            members = [
+                record["key"]
+                for point in points.split(name)
+                for record in point["members"]
+                if record is not None
+            ]
+            assert set(members) <= wanted
+
+
 def test_a_saved_slice_is_opened_again_by_its_name(tmp_path):
     root = scenes.write(tmp_path / "packed")
     data = tfstream.open(root)

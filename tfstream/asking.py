@@ -89,11 +89,9 @@ class Asking(Records):
 
         def select() -> Selection:
             records = base._version.records(base._splits)
-            rows, seed = base._rows("slice"), parsed.seed + base._draws
-            chosen = choose(parsed, condition, base.stored.engine, rows, records, seed=seed)
-            if chosen.parts is None and chosen.elements.ndim == 1:
-                return base._among(chosen.elements)
-            return chosen
+            base._rows("slice")
+            held, seed = base._selection, parsed.seed + base._draws
+            return choose(parsed, condition, base.stored.engine, held, records, seed=seed)
 
         return base._with(f"slice({query!r})", select)
 
@@ -211,7 +209,8 @@ class Asking(Records):
         asked += f", stratify={stratify!r}" * (stratify is not None)
 
         def chosen(name: str) -> Selection:
-            return Selection(parts()[name])
+            held = self._selection
+            return Selection(parts()[name], located=None if held is None else held.located)
 
         named = {
             name: self._with(f"partition({asked}).{name}", functools.partial(chosen, name))
@@ -239,9 +238,10 @@ class Asking(Records):
         column = self._column(by)
 
         def select() -> Selection:
-            rows = self._rows("data_points")
             engine = self.stored.engine
-            return Selection(data_points(engine, rows, column, size=size, missing=missing))
+            if self._rows("data_points") is None or self._selection is None:
+                return Selection(data_points(engine, None, column, size=size, missing=missing))
+            return self._selection.joined(engine, column, size=size, missing=missing)
 
         return self._with(f"data_points({by!r}, size={size}, missing={missing!r})", select)
 

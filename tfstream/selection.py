@@ -14,6 +14,7 @@ from tfstream.query.condition import Condition
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from tfstream.format.table import Located
     from tfstream.query.engine import Engine
     from tfstream.query.tree import Query
 
@@ -39,10 +40,12 @@ class Selection:
             int64 [n, members] for data points, -1 where a member is missing.
         parts: Places in `elements` by the name of a split that was made by a query; None: the
             stored splits are the dataset's.
+        located: Where records lie, of all that are here or more, if a query has seen it.
     """
 
     elements: Integers
     parts: Mapping[str, Integers] | None = None
+    located: Located | None = None
 
     def __len__(self) -> int:
         return len(self.elements)
@@ -54,12 +57,13 @@ class Selection:
 
     def take(self, places: Integers) -> Selection:
         """Elements by their places, each in the part that it is in here."""
-        return Selection(self.elements[places], self._parts_of(len(self), slice(None), places))
+        parts = self._parts_of(len(self), slice(None), places)
+        return Selection(self.elements[places], parts, self.located)
 
     def holding(self, records: Integers) -> Selection:
         """Some of the records, or all, in any order, each in the part that it is in here."""
         size = int(self.elements.max(initial=-1)) + 1
-        return Selection(records, self._parts_of(size, self.elements, records))
+        return Selection(records, self._parts_of(size, self.elements, records), self.located)
 
     def _parts_of(
         self, size: int, numbers: Integers | slice, chosen: Integers
@@ -77,7 +81,21 @@ class Selection:
 
     def part(self, name: str) -> Selection:
         """The elements of one part."""
-        return Selection(self.elements[(self.parts or {})[name]])
+        return Selection(self.elements[(self.parts or {})[name]], located=self.located)
+
+    def joined(
+        self, engine: Engine, by: str, *, size: int | None = None, missing: Missing = "pad"
+    ) -> Selection:
+        """Its records as data points, none of which has members in two parts; see `data_points`."""
+        if self.parts is None:
+            points = data_points(engine, self.elements, by, size=size, missing=missing)
+            return Selection(points, located=self.located)
+        made = {
+            name: data_points(engine, self.elements[places], by, size=size, missing=missing)
+            for name, places in self.parts.items()
+        }
+        runs = _runs({name: len(part) for name, part in made.items()})
+        return Selection(_stack(list(made.values())), runs, self.located)
 
 
 def in_both(parent: Integers | None, found: Integers, records: int) -> Integers:
@@ -105,7 +123,7 @@ def choose(
     query: Query,
     condition: Condition | None,
     engine: Engine,
-    parent: Integers | None,
+    parent: Selection | None,
     records: int,
     *,
     seed: int,
@@ -120,38 +138,32 @@ def choose(
         query: What is asked for.
         condition: Its predicate; None: it has none.
         engine: Of the chosen splits.
-        parent: int64 [n], what it is asked of; None: all.
+        parent: The records that it is asked of, whose parts stay; None: all.
         records: How many the chosen splits hold.
         seed: Of the hashes.
     """
     from tfstream.query import splitting
 
-    rows = parent
-    if condition is not None:
-        rows = in_both(parent, engine.rows(condition), records)
+    rows = None if parent is None else parent.elements
+    located = None if parent is None else parent.located
+    if condition is not None and located is None:
+        found, located = engine.locate(condition)
+        rows = in_both(rows, found, records)
+    elif condition is not None:
+        rows = in_both(rows, engine.rows(condition), records)
     by = query.group_by or query.datapoint_by
     if query.sample is not None:
         rows = splitting.sample(engine, rows, query.sample, seed=seed, by=by)
     if rows is None:
         rows = np.arange(records, dtype=np.int64)
-    parts: Mapping[str, Integers] | None = None
-    if isinstance(query.split, str):
-        parts = {str(v): chosen for v, chosen in engine.groups(rows, query.split) if v is not None}
-    elif query.split is not None:
-        fractions = dict(zip(_PARTS, query.split, strict=False))
-        parts = splitting.partition(engine, rows, fractions, by=by, seed=seed, stratify=None)
+    chosen = Selection(rows, None, located) if parent is None else parent.holding(rows)
+    chosen = dataclasses.replace(chosen, located=located)
+    if query.split is not None:
+        chosen = dataclasses.replace(chosen, parts=_divided(query, engine, rows, by, seed, records))
     if query.datapoint_by is not None:
-        points = {
-            name: data_points(engine, chosen, query.datapoint_by)
-            for name, chosen in ({"": rows} if parts is None else parts).items()
-        }
-        rows = _stack(list(points.values()))
-        if parts is not None:
-            parts = _runs({name: len(part) for name, part in points.items()})
-    elif parts is not None:
-        parts = {name: _places(rows, chosen, records) for name, chosen in parts.items()}
-    chosen = Selection(rows, parts)
-    if parts is not None and query.phase is not None:
+        chosen = chosen.joined(engine, query.datapoint_by)
+    if query.split is not None and query.phase is not None:
+        parts = chosen.parts or {}
         if query.phase not in parts:
             raise InvalidArgumentError(
                 f"@phase:{query.phase} is none of the splits that @split:{query.split} makes of "
@@ -159,6 +171,21 @@ def choose(
             )
         chosen = chosen.part(query.phase)
     return _limit(chosen, query.offset, query.limit)
+
+
+def _divided(
+    query: Query, engine: Engine, rows: Integers, by: str | None, seed: int, records: int
+) -> dict[str, Integers]:
+    """The parts that `@split` makes of some records: places among them, by name."""
+    from tfstream.query import splitting
+
+    parts: Mapping[str, Integers]
+    if isinstance(query.split, str):
+        parts = {str(v): chosen for v, chosen in engine.groups(rows, query.split) if v is not None}
+    else:
+        fractions = dict(zip(_PARTS, query.split or (), strict=False))
+        parts = splitting.partition(engine, rows, fractions, by=by, seed=seed, stratify=None)
+    return {name: _places(rows, chosen, records) for name, chosen in parts.items()}
 
 
 def _places(rows: Integers, chosen: Integers, records: int) -> Integers:

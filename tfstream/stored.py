@@ -79,7 +79,10 @@ class StoredRecords:
     def table(self) -> RecordTable:
         """Where the records lie, of a dataset on local disk; missing members as in `numbers`."""
         table = RecordTable.load(
-            self._version.local, self._version.shards(self._splits), self.numbers
+            self._version.local,
+            self._version.shards(self._splits),
+            self.numbers,
+            None if self._selection is None else self._selection.located,
         )
         return dataclasses.replace(table, foreign=self.foreign)
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfstream.errors import CorruptRecordError
-from tfstream.format.table import RecordTable
+from tfstream.format.table import Located, RecordTable
 from tfstream.v1.manifest_pb2 import Shard
 
 SIZES = [3, 0, 5, 1]
@@ -50,6 +50,22 @@ def test_places_of_some_rows_are_those_taken_from_all_places(root: Path, rows: l
     assert _columns(RecordTable.load(root, _shards(), chosen)) == [
         [column[row] for row in chosen] for column in _columns(whole)
     ]
+
+
+@given(st.lists(st.integers(0, RECORDS - 1)))
+def test_where_records_lie_is_not_read_again(rows: list[int]) -> None:
+    numbers = np.array([0, 2, 4, 7, 8])
+    located = Located(numbers, numbers * 1000, (numbers * 10).astype(np.int32))
+    chosen = np.array(rows, np.int64)
+    nowhere = Path("nowhere")
+    if set(rows) <= set(numbers.tolist()):
+        table = RecordTable.load(nowhere, _shards(), chosen, located)
+        ends = np.cumsum(SIZES)
+        shards = [int(np.flatnonzero(row < ends)[0]) for row in rows]
+        assert _columns(table) == [shards, [row * 1000 for row in rows], [row * 10 for row in rows]]
+    else:
+        assert located.places(chosen) is None
+    assert len(RecordTable.load(nowhere, _shards(), numbers, located)) == 5
 
 
 def test_only_shards_that_hold_chosen_records_are_read(root: Path) -> None:

@@ -254,6 +254,33 @@ def test_several_threads_ask_one_engine(shards: Shards) -> None:
     assert not wrong
 
 
+def test_a_query_sees_where_its_records_lie(shards: Shards, engine: Engine) -> None:
+    rows, located = engine.locate(DOGS)
+    assert rows.tolist() == engine.rows(DOGS).tolist()
+    assert located is not None
+    for number, offset, length in zip(
+        located.numbers, located.offsets, located.lengths, strict=True
+    ):
+        record = shards.records[number]
+        assert (offset, length) == (record["offset"], record["length"])
+    assert located.numbers is rows
+    assert engine.locate(Condition("width < 0"))[0].tolist() == []
+
+
+def test_very_many_places_are_not_kept(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tfstream.query.engine._MOST_LOCATED", 3)
+    rows, located = engine.locate(DOGS)
+    assert located is None
+    assert rows.tolist() == engine.rows(DOGS).tolist()
+
+
+def test_files_in_several_lists_are_numbered_as_in_one(
+    shards: Shards, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tfstream.query.relation._TOGETHER", 1)
+    assert shards.engine().rows(DOGS).tolist() == engine.rows(DOGS).tolist()
+
+
 # What is wrong with an index.
 
 

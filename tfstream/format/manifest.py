@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath
 
 from google.protobuf import json_format
 
@@ -243,5 +243,5 @@ def _is_inside(file: str) -> bool:
     """Whether a relative path stays below the directory it starts from, on any system."""
     if not file or "\0" in file or "\\" in file or "://" in file:
         return False
-    posix = PurePosixPath(file)
-    return not (posix.is_absolute() or PureWindowsPath(file).drive or ".." in posix.parts)
+    # Not by pathlib, which is slow for the files of 20,000 shards.
+    return not (file.startswith("/") or file[1:2] == ":" or ".." in file.split("/"))

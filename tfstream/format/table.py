@@ -19,10 +19,38 @@ if TYPE_CHECKING:
     from tfstream.foreign import ForeignRecords
     from tfstream.v1.manifest_pb2 import Shard
 
-__all__ = ["ALIGNMENT", "RecordTable"]
+__all__ = ["ALIGNMENT", "Located", "RecordTable"]
 
 ALIGNMENT = 64  # bytes; TensorFlow takes over memory that is aligned to it without a copy
 _INDEXES_AT_ONCE = 4  # more of them wait for each other
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Located:
+    """Where some records lie in their shards, as whoever looked for them saw on the way.
+
+    Attributes:
+        numbers: int64 [n], of the records over all shards, ascending, each once.
+        offsets: int64 [n], where each frame begins, in bytes.
+        lengths: int32 [n], each frame's length, in bytes.
+    """
+
+    numbers: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int32]
+
+    def places(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | slice | None:
+        """Where these records are among the located ones; None: not all of them are.
+
+        Args:
+            rows: int64 [m], in any order, also more than once.
+        """
+        if rows is self.numbers:
+            return slice(None)
+        at = np.searchsorted(self.numbers, rows)
+        if len(rows) and not (at.max() < len(self.numbers) and (self.numbers[at] == rows).all()):
+            return None
+        return at
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -48,7 +76,11 @@ class RecordTable:
 
     @classmethod
     def load(
-        cls, root: Path, shards: Sequence[Shard], rows: npt.NDArray[np.int64] | None = None
+        cls,
+        root: Path,
+        shards: Sequence[Shard],
+        rows: npt.NDArray[np.int64] | None = None,
+        located: Located | None = None,
     ) -> RecordTable:
         """Reads the places of records from the indexes of those shards that hold them.
 
@@ -56,6 +88,7 @@ class RecordTable:
             root: The dataset's directory, on local disk.
             shards: Whose records are meant.
             rows: Their numbers over all these shards, in any order, also more than once; None: all.
+            located: Where they lie, if that is known; where it is of all, no index is read.
 
         Returns:
             The places, in the order of `rows`.
@@ -67,6 +100,14 @@ class RecordTable:
         """
         starts = np.zeros(len(shards) + 1, np.int64)
         np.cumsum([shard.records for shard in shards], out=starts[1:])
+        files = tuple(str(root / shard.path) for shard in shards)
+        known = None if located is None or rows is None else located.places(rows)
+        if located is not None and rows is not None and known is not None:
+            table = _empty(files, len(rows))
+            table.shards[:] = np.searchsorted(starts, rows, side="right") - 1
+            table.offsets[:] = located.offsets[known]
+            table.lengths[:] = located.lengths[known]
+            return table
         order: npt.NDArray[np.int64] | None = None
         cuts = starts
         if rows is not None:
@@ -76,7 +117,7 @@ class RecordTable:
                 order = np.argsort(rows, kind="stable")
                 rows = rows[order]
             cuts = np.searchsorted(rows, starts)
-        table = _empty(tuple(str(root / shard.path) for shard in shards), int(cuts[-1]))
+        table = _empty(files, int(cuts[-1]))
 
         def read(number: int) -> None:
             begin, end = int(cuts[number]), int(cuts[number + 1])

@@ -12,6 +12,7 @@ import numpy as np
 
 from tfstream import errors
 from tfstream.format import index
+from tfstream.format.table import Located
 from tfstream.query import footers
 from tfstream.query.chosen import Chosen
 from tfstream.query.columns import RECORD, identifiers
@@ -30,6 +31,8 @@ __all__ = ["Engine"]
 
 # Columns of an index that say where a record lies, not what it is.
 _PLACE = ("offset", "length", "orientation")
+_WHERE = _PLACE[:2]
+_MOST_LOCATED = 1 << 24  # records, of 20 bytes
 
 
 class Engine:
@@ -93,6 +96,41 @@ class Engine:
         for batch in self._batches(relation.select(RECORD)):
             found[batch.column(0).to_numpy()] = True
         return np.flatnonzero(found).astype(np.int64, copy=False)
+
+    def locate(self, condition: Condition) -> tuple[npt.NDArray[np.int64], Located | None]:
+        """The records that fulfil a condition, and where they lie, unless they are very many.
+
+        The indexes are read anyway: to see in them where the records lie costs a tenth of the
+        query, and to read them once more as much as half of it.
+
+        Args:
+            condition: See `rows`, as for what is raised.
+
+        Returns:
+            int64 [n], ascending; their places; None: too many to be kept twice, or what an index
+            says is no place.
+        """
+        relation = self._relation(Chosen.of(self._starts, None), condition)
+        found = np.zeros(len(self), np.bool_)
+        parts: list[tuple[npt.NDArray[Any], ...]] | None = []
+        count = 0
+        for batch in self._batches(relation.select(RECORD, *map(self._names.__getitem__, _WHERE))):
+            numbers = batch.column(0).to_numpy()
+            found[numbers] = True
+            count += len(numbers)
+            part = _where(batch) if parts is not None and count <= _MOST_LOCATED else None
+            if parts is not None and part is not None:
+                parts.append(part)
+            else:
+                parts = None
+        if parts is None:
+            return np.flatnonzero(found), None
+        none = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int32))
+        columns = [np.concatenate(column) for column in zip(none, *parts, strict=True)]
+        if (columns[0][1:] < columns[0][:-1]).any():
+            order = np.argsort(columns[0])
+            columns = [column[order] for column in columns]
+        return columns[0], Located(*columns)
 
     def count(self, condition: Condition | None) -> int:
         """How many records fulfil a condition; see `rows`."""
@@ -331,6 +369,19 @@ class Engine:
         except (duckdb.Error, pa.ArrowException, OSError):
             footers.blame(self._database, paths)
             raise
+
+
+def _where(batch: pa.RecordBatch) -> tuple[npt.NDArray[Any], ...] | None:
+    """A copy of numbers, offsets and lengths, which does not hold on to the batch's memory.
+
+    None where there are none: whoever reads the index for its places says what is wrong.
+    """
+    if any(column.null_count for column in batch.columns):
+        return None
+    numbers, offsets, lengths = (column.to_numpy() for column in batch.columns)
+    if ((lengths < 0) | (lengths >= 1 << 31)).any():
+        return None
+    return numbers.copy(), offsets.copy(), lengths.astype(np.int32)
 
 
 def _assembled(arrays: Sequence[pa.Array], schema: pa.Schema) -> pa.Table:
