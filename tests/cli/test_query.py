@@ -156,6 +156,10 @@ def test_what_is_selected_is_kept_and_asked_again(tfstream, root: Path) -> None:
 
 def test_nothing_is_kept_where_something_else_goes_wrong(tfstream, root: Path) -> None:
     assert tfstream("query", root, "--save", "nights", "--export", root).status == 2
+    unfit = tfstream("query", root, "--save", "no/name", "--export", root / "never")
+    assert unfit.status == 2
+    assert "'no/name' cannot be the name of a slice" in unfit.err
+    assert not (root / "never").exists()
     assert tfstream("query", root, "--slice", "nights").status == 2
 
 

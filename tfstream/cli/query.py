@@ -14,6 +14,7 @@ import typer
 
 from tfstream import errors
 from tfstream.cli import options, text
+from tfstream.format.names import require_name
 
 if TYPE_CHECKING:
     from tfstream.dataset import PackedDataset
@@ -103,6 +104,8 @@ def query(
         from tfstream import plot as pictures
 
         pictures.check(plot)
+    if save is not None:
+        require_name(save, "slice")
     data = open_dataset(dataset, version=version, slice=slice, project=project)
     if sql:
         _show_sql(data, expression, as_json=as_json)
