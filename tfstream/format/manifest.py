@@ -10,7 +10,6 @@ from pathlib import PurePosixPath
 from google.protobuf import json_format
 
 from tfstream import errors
-from tfstream.format.feature_map import FeatureMap
 from tfstream.format.label_map import LabelMap
 from tfstream.format.names import is_name
 from tfstream.storage.directory import Directory
@@ -223,6 +222,9 @@ def _check(manifest: manifest_pb2.Manifest, path: str, version: int, *, local: b
 def _check_features(manifest: manifest_pb2.Manifest, path: str) -> None:
     if not manifest.schema.HasField("features"):
         return
+    # Here: it imports numpy by and by, and few datasets have such records.
+    from tfstream.format.feature_map import FeatureMap
+
     try:
         features = FeatureMap.from_proto(manifest.schema.features)
     except errors.InvalidArgumentError as error:
