@@ -218,3 +218,5 @@ def test_the_key_at_a_place_comes_from_the_index_beside_the_shard(tmp_path: Path
     assert index.key_at(tmp_path / "s-0.tfrecord", 200) == "train/2"
     assert index.key_at(tmp_path / "s-0.tfrecord", 1) is None
     assert index.key_at(tmp_path / "s-1.tfrecord", 0) is None
+    (tmp_path / "s-0.parquet").rename(tmp_path / "s-0-c0ffee.parquet")  # a later version's
+    assert index.key_at(tmp_path / "s-0.tfrecord", 200) == "train/2"
