@@ -80,7 +80,9 @@ class Tfds(protocol.Peer):
             split="train",
             shuffle_files=True,
             decoders={"image": tfds.decode.SkipDecoding()},
-            read_config=tfds.ReadConfig(try_autocache=False, interleave_cycle_length=4),
+            read_config=tfds.ReadConfig(
+                try_autocache=False, interleave_cycle_length=4, enable_ordering_guard=False
+            ),
         )
 
     def _batches(self, ds: tf.data.Dataset, config: protocol.Config) -> tf.data.Dataset:
