@@ -127,8 +127,9 @@ def test_a_box_lies_in_the_image_where_its_rectangle_was_drawn(data):
 @pytest.mark.parametrize("n", [0, 2, 3, 5])
 def test_padding_makes_the_number_of_boxes_the_same(n):
     some = np.arange(n * 4, dtype=np.float32).reshape(n, 4)
-    out, labels = boxes.pad(tf.constant(some), tf.range(n, dtype=tf.int64), count=3)
-    kept = min(n, 3)
-    np.testing.assert_array_equal(out[:kept], some[:3])
-    assert not out[kept:].numpy().any()
-    assert labels.numpy().tolist() == [*range(kept), *[-1] * (3 - kept)]
+    out = boxes.pad(tf.constant(some), count=5)
+    labels = boxes.pad(tf.range(n), count=5, filler=-1)
+    np.testing.assert_array_equal(out[:n], some)
+    assert not out[n:].numpy().any()
+    assert out.shape == (5, 4)
+    assert labels.numpy().tolist() == [*range(n), *[-1] * (5 - n)]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tfstream.images import RAW, ImageSpec
     from tfstream.indexing import index
     from tfstream.iterators import ReinitializableIterator
+    from tfstream.keypoint_names import COCO_KEYPOINTS
     from tfstream.mixing import mix
     from tfstream.opening import open_dataset as open
     from tfstream.packing import append, pack
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "COCO_KEYPOINTS",
     "RAW",
     "ImageSpec",
     "LabelMap",
@@ -54,6 +56,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "COCO_KEYPOINTS": ("tfstream.keypoint_names", "COCO_KEYPOINTS"),
     "ImageSpec": ("tfstream.images", "ImageSpec"),
     "LabelMap": ("tfstream.format.label_map", "LabelMap"),
     "NpySet": ("tfstream.annotations.npy", "NpySet"),

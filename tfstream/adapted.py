@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from tfstream import streaming
@@ -32,6 +32,8 @@ class Adapted(Records):
         image: ImageSpec | Raw | Literal["tensor", "pil"] | None = ImageSpec(size=(224, 224)),  # noqa: B008 (frozen)
         label: Literal["index", "one_hot", "multi_hot"] | None = "index",
         boxes: Literal["ragged"] | int | None = None,
+        masks: Literal["instance", "semantic"] | None = None,
+        keypoints: Sequence[str] | int | None = None,
         elements: Literal["tuple", "dict"] = "tuple",
         shuffle: bool = True,
         seed: int = 0,
@@ -60,7 +62,9 @@ class Adapted(Records):
                 Pillow image; `tfstream.RAW`: the stored bytes; None: left out.
             label: As for `stream`: an int, or float32 [classes].
             boxes: As for `stream`: float32 [objects, 4] (ymin, xmin, ymax, xmax in 0..1).
-            elements: As for `stream`.
+            masks: As for `stream`; with "tensor" and "pil", of the picture's own size.
+            keypoints: See there.
+            elements: See there.
             shuffle: See there.
             seed: See there.
             world: (index, count) of the processes that share the dataset, not counting workers;
@@ -100,7 +104,7 @@ class Adapted(Records):
             block_size=block_size,
             drop_remainder=drop_remainder,
         )
-        recipe = self._recipe(image, label, boxes, elements, read_ahead)
+        recipe = self._recipe(image, label, boxes, masks, keypoints, elements, read_ahead)
         skip_corrupt = _skips(on_corrupt)
         if not map_style:
             return torch_lib.TorchDataset(
@@ -123,6 +127,8 @@ class Adapted(Records):
         image: ImageSpec | Raw | None = ImageSpec(size=(224, 224)),  # noqa: B008 (frozen)
         label: Literal["index", "one_hot", "multi_hot"] | None = "index",
         boxes: Literal["ragged"] | int | None = None,
+        masks: Literal["instance", "semantic"] | None = None,
+        keypoints: Sequence[str] | int | None = None,
         elements: Literal["tuple", "dict"] = "tuple",
         shuffle: bool = True,
         seed: int = 0,
@@ -147,6 +153,8 @@ class Adapted(Records):
             image: See there.
             label: See there.
             boxes: See there; "ragged": a list of arrays.
+            masks: See there.
+            keypoints: See there.
             elements: See there.
             shuffle: See there.
             seed: See there.
@@ -179,7 +187,7 @@ class Adapted(Records):
             drop_remainder=drop_remainder,
         )
         return NumpyBatches(
-            self._recipe(image, label, boxes, elements, read_ahead),
+            self._recipe(image, label, boxes, masks, keypoints, elements, read_ahead),
             position.at(state),
             transform=transform,
             skip_corrupt=_skips(on_corrupt),
@@ -206,14 +214,29 @@ class Adapted(Records):
         return dataclasses.replace(position, identity=known)
 
     def _recipe(
-        self, image: Any, label: Any, boxes: Any, elements: Any, read_ahead: int | str
+        self,
+        image: Any,
+        label: Any,
+        boxes: Any,
+        masks: Any,
+        keypoints: Any,
+        elements: Any,
+        read_ahead: int | str,
     ) -> Recipe:
         from tfstream.adapters.recipe import recipe_of
         from tfstream.elements import ArrayElements, fitting
 
         version = self._version
         classes = version.labels.classes
-        asked = fitting(version.contents, classes, image=image, label=label, boxes=boxes)
+        asked = fitting(
+            version.contents,
+            classes,
+            image=image,
+            label=label,
+            boxes=boxes,
+            masks=masks,
+            keypoints=keypoints,
+        )
         return recipe_of(
             self._version,
             self._splits,

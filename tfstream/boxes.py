@@ -45,21 +45,19 @@ def follow(
     return out, keep
 
 
-def pad(boxes: tf.Tensor, labels: tf.Tensor, *, count: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Makes the number of boxes the same for every image.
+def pad(values: tf.Tensor, *, count: int, filler: int = 0) -> tf.Tensor:
+    """Makes the number of boxes, or of what belongs to each, the same for every image.
 
     Args:
-        boxes: float32 [n, 4].
-        labels: int64 [n].
-        count: How many are kept, the first ones, or filled up to.
+        values: [n, ...], n at most `count`.
+        count: How many there shall be.
+        filler: What is put behind them.
 
     Returns:
-        Boxes, float32 [count, 4], filled up with zeros, and labels, int64 [count], with -1.
+        [count, ...].
     """
     import tensorflow as tf
 
-    boxes, labels = boxes[:count], labels[:count]
-    missing = count - tf.shape(labels)[0]
-    boxes = tf.pad(boxes, [[0, missing], [0, 0]])
-    labels = tf.pad(labels, [[0, missing]], constant_values=-1)
-    return tf.ensure_shape(boxes, [count, 4]), tf.ensure_shape(labels, [count])
+    missing = [[0, count - tf.shape(values)[0]], *[[0, 0]] * (values.shape.rank - 1)]
+    padded = tf.pad(values, missing, constant_values=filler)
+    return tf.ensure_shape(padded, [count, *values.shape[1:]])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from tfstream import streaming
@@ -84,6 +84,8 @@ class PackedDataset(Asking, Adapted):
         image: ImageSpec | Raw | None = ImageSpec(size=(224, 224)),  # noqa: B008 (frozen)
         label: Literal["index", "one_hot", "multi_hot"] | None = "index",
         boxes: Literal["ragged"] | int | None = None,
+        masks: Literal["instance", "semantic"] | None = None,
+        keypoints: Sequence[str] | int | None = None,
         elements: Literal["tuple", "dict"] = "tuple",
         shuffle: bool = True,
         seed: int = 0,
@@ -114,8 +116,17 @@ class PackedDataset(Asking, Adapted):
             boxes: "ragged": float32 [objects, 4] (ymin, xmin, ymax, xmax in 0..1 of
                 the image as delivered); a number: padded with zeros, or cut, to that
                 many; None: left out.
-            elements: "tuple": (image, label, boxes) without what is left out;
-                "dict": `key`, `image`, `label`, `boxes` and `box_labels` (-1: padding).
+            masks: Stored ones and filled polygons, as large as the image. "instance": uint8
+                [objects, height, width], 1 where the object of each box is. "semantic": int32
+                [height, width], the class of each pixel (of overlapping objects the one with the
+                smaller box; elsewhere the background), -1 outside the picture, and where the label
+                map has no background. None: left out.
+            keypoints: Names, as `tfstream.COCO_KEYPOINTS`, or how many each object has: float32
+                [objects, keypoints, 3] (y and x in 0..1 of the image as delivered, and COCO's
+                visibility; zeros where a point is not known or outside the image), those of each
+                box's object. Mirrored, left and right ones change places. None: left out.
+            elements: "tuple": (image, label, boxes, masks, keypoints) without what is left out;
+                "dict": `key`, what is named above, and `box_labels` (-1: padding).
             shuffle: False: storage order.
             seed: Of the order and the augmentation, 0 to 2**63 - 1.
             epochs: How many follow one another; None: without end.
@@ -129,8 +140,8 @@ class PackedDataset(Asking, Adapted):
             drop_remainder: Leave out the last, smaller batch; every worker then
                 takes len // (batch_size * workers) batches.
             pad_remainder: Fill the last batch, of every worker alike, with zeros (index labels:
-                -1). Tuples are then (image, label, weight), the weight float32, 0 for
-                padding; dicts have `present`, bool.
+                -1, label maps as well). Tuples are then (image, label, weight), the weight
+                float32, 0 for padding, or (image, label map); dicts have `present`, bool.
             on_corrupt: "raise": tf.errors.DataLossError names file, offset and key;
                 "skip": that record alone is left out, counted and reported.
             read_ahead: Of a remote dataset: what is fetched before it is asked for, in
@@ -163,6 +174,8 @@ class PackedDataset(Asking, Adapted):
             image=image,
             label=label,
             boxes=boxes,
+            masks=masks,
+            keypoints=keypoints,
             elements=elements,
             shuffle=shuffle,
             seed=seed,

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 from tfstream.errors import InvalidArgumentError
 from tfstream.format.tensors import Contents, TensorSpec
 from tfstream.images import ImageSpec, Raw
+from tfstream.keypoint_names import partners
 
 __all__ = ["ArrayElements", "Elements", "StreamElements", "fitting"]
 
@@ -18,6 +19,9 @@ __all__ = ["ArrayElements", "Elements", "StreamElements", "fitting"]
 _UNSAID = ImageSpec(size=(224, 224))
 
 LABELS = (None, "index", "one_hot", "multi_hot")
+MASKS = (None, "instance", "semantic")
+# In tuples, in this order; dicts have more.
+PARTS = ("image", "tensor", "label", "boxes", "masks", "keypoints", "target")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +33,11 @@ class Elements:
             `TensorSpec` of what records hold in the place of images; None: left out.
         label: "index", "one_hot", "multi_hot"; None: left out.
         boxes: "ragged", or the number that each image's boxes are padded to; None: left out.
-        form: "tuple": (image, label, boxes, target) without what is left out; "dict": by name.
+        masks: "instance": one for each box; "semantic": a label map; None: left out.
+        keypoints: Names, in the order in which each object's are delivered, or how many it has;
+            None: left out.
+        form: "tuple": the parts in the order above, and the target, without what is left out;
+            "dict": by name.
         target: The `TensorSpec` of numbers to be predicted; None: there are none.
     """
 
@@ -38,6 +46,8 @@ class Elements:
     image: ImageSpec | Raw | TensorSpec | Literal["tensor", "pil"] | None
     label: Literal["index", "one_hot", "multi_hot"] | None
     boxes: Literal["ragged"] | int | None
+    masks: Literal["instance", "semantic"] | None
+    keypoints: tuple[str, ...] | int | None
     form: Literal["tuple", "dict"]
     target: TensorSpec | None = dataclasses.field(default=None, kw_only=True)
 
@@ -54,18 +64,63 @@ class Elements:
             )
         if self.label not in LABELS:
             raise InvalidArgumentError(f"label must be one of {LABELS} (got {self.label!r})")
-        is_count = isinstance(self.boxes, int) and not isinstance(self.boxes, bool)
-        if not (self.boxes in (None, "ragged") or (is_count and int(self.boxes or 0) >= 1)):
+        if not (self.boxes in (None, "ragged") or _is_positive(self.boxes)):
             raise InvalidArgumentError(
                 f'boxes must be "ragged", a positive number to pad to, or None (got {self.boxes!r})'
             )
         if self.form not in ("tuple", "dict"):
             raise InvalidArgumentError(f'elements must be "tuple" or "dict" (got {self.form!r})')
-        if self.form == "tuple" and not any((self.image, self.label, self.boxes, self.target)):
+        self._check_masks()
+        if self.keypoints is not None:
+            self._check_keypoints()
+        # Keypoints need boxes.
+        left = (self.image, self.label, self.boxes, self.masks, self.target)
+        if self.form == "tuple" and not any(left):
             raise InvalidArgumentError(
-                "nothing is left in the elements: image, label and boxes are all None. "
+                "nothing is left in the elements: image, label, boxes and masks are all None. "
                 'Ask for one of them, or for elements="dict", which has the key'
             )
+
+    def _check_masks(self) -> None:
+        if self.masks not in MASKS:
+            raise InvalidArgumentError(f"masks must be one of {MASKS} (got {self.masks!r})")
+        if self.masks and (self.image is None or isinstance(self.image, Raw)):
+            raise InvalidArgumentError(
+                f"masks={self.masks!r} are as large as the image that they go with: ask for a "
+                f"tfstream.ImageSpec (got image={self.image!r})"
+            )
+        if self.masks == "instance" and self.boxes is None:
+            raise InvalidArgumentError(
+                'masks="instance" gives one mask for each box: add boxes="ragged", or a number '
+                "(got boxes=None)"
+            )
+
+    def _check_keypoints(self) -> None:
+        points = self.keypoints
+        if isinstance(points, list):
+            points = tuple(points)
+            object.__setattr__(self, "keypoints", points)
+        named = isinstance(points, tuple) and all(isinstance(n, str) and n for n in points)
+        if not ((named and points) or _is_positive(points)):
+            raise InvalidArgumentError(
+                "keypoints must be the points' names, such as tfstream.COCO_KEYPOINTS, a positive "
+                f"number of points, or None (got {points!r})"
+            )
+        if isinstance(points, tuple) and len(set(points)) < len(points):
+            twice = next(name for name in points if points.count(name) > 1)
+            raise InvalidArgumentError(f"keypoints names {twice!r} twice (got {points!r})")
+        if self.boxes is None:
+            raise InvalidArgumentError(
+                'keypoints are those of each box\'s object: add boxes="ragged", or a number '
+                "(got boxes=None)"
+            )
+        if self.spec and self.spec.flip:
+            if not isinstance(points, tuple):
+                raise InvalidArgumentError(
+                    "a mirrored left eye is a right one: with flip=True, keypoints must be the "
+                    f"points' names, such as tfstream.COCO_KEYPOINTS (got {points!r})"
+                )
+            partners(points)
 
     @property
     def spec(self) -> ImageSpec | None:
@@ -79,6 +134,11 @@ class Elements:
         return {name: spec for name, spec in named.items() if isinstance(spec, TensorSpec)}
 
     @property
+    def objects(self) -> bool:
+        """Whether there is anything in it of single objects."""
+        return bool(self.boxes or self.masks or self.keypoints)
+
+    @property
     def draws(self) -> int:
         """Random numbers that a sample needs."""
         return self.spec.draws if self.spec else 0
@@ -89,7 +149,8 @@ class StreamElements(Elements):
     """What an element of a stream holds.
 
     Args:
-        weight: Whether tuples end with a weight, 0 for padding.
+        weight: Whether what is padding can be told: tuples with labels end with a weight, 0 for
+            padding.
         sources: Names of the sources of a mix, where dicts say as `source`, and tuples at their
             end, which one a sample is of.
     """
@@ -99,13 +160,15 @@ class StreamElements(Elements):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        predicted = bool(self.label) + bool(self.target)
-        pairs = bool(self.image) and predicted == 1 and not self.boxes
+        targets = [bool(self.label), self.masks == "semantic", bool(self.target)]
+        pairs = bool(self.image) and sum(targets) == 1 and not self.boxes
         if self.weight and self.form == "tuple" and not pairs:
             raise InvalidArgumentError(
-                "where the remainder is padded, tuples are (image, label, weight), as Keras takes "
-                f"them (got image={self.image!r}, label={self.label!r}, boxes={self.boxes!r}): ask "
-                'for elements="dict", where `present` says what is padding'
+                "where the remainder is padded, tuples are (image, label, weight), or (image, "
+                "label map) with -1 in what is padding, as Keras takes them "
+                f"(got image={self.image!r}, label={self.label!r}, boxes={self.boxes!r}, "
+                f"masks={self.masks!r}): ask for "
+                'elements="dict", where `present` says what is padding'
             )
 
 
@@ -120,7 +183,7 @@ class ArrayElements(Elements):
 
 
 def fitting(
-    contents: Contents, classes: int, *, image: Any, label: Any, boxes: Any
+    contents: Contents, classes: int, *, image: Any, label: Any, **objects: Any
 ) -> dict[str, Any]:
     """What is asked for, as arguments of `Elements`, of records that may hold tensors.
 
@@ -129,16 +192,18 @@ def fitting(
         classes: How many there are, with the background.
         image: As it was asked for; the default of `stream` where nothing was said.
         label: As it was asked for.
-        boxes: As they were asked for.
+        objects: The parts that objects have, as they were asked for.
 
     Raises:
         InvalidArgumentError: There is no such thing in these records.
     """
-    asked = {"image": image, "label": label, "boxes": boxes, "target": contents.target}
+    asked = {"image": image, "label": label, **objects, "target": contents.target}
     if contents.tensor is None:
         return asked
-    if boxes is not None or not (image is None or image in (_UNSAID, "tensor")):
-        what, value = ("image", image) if boxes is None else ("boxes", boxes)
+    told = {name: value for name, value in objects.items() if value is not None}
+    if not (image is None or image in (_UNSAID, "tensor")):
+        told["image"] = image
+    for what, value in told.items():
         raise InvalidArgumentError(
             f"the records hold no images: each holds {contents}; leave {what} out (got {value!r})"
         )
@@ -151,3 +216,7 @@ def fitting(
         "image": None if image is None else contents.tensor,
         "label": label if classes else None,
     }
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

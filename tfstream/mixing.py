@@ -194,13 +194,11 @@ def _agree(name: str, one: StreamDataset, other_name: str, other: StreamDataset)
     for what in ("batch_size", "world", "drop_remainder", "pad_remainder"):
         compare(what, getattr(a.position.share, what), getattr(b.position.share, what))
     compare("on_corrupt", a.on_corrupt, b.on_corrupt)
-    for what, attribute in (
-        ("elements", "form"),
-        *((w, w) for w in ("image", "label", "boxes", "target")),
-    ):
-        compare(what, getattr(a.elements, attribute), getattr(b.elements, attribute))
+    compare("elements", a.elements.form, b.elements.form)
+    for what in ("image", "label", "boxes", "masks", "keypoints", "target"):
+        compare(what, getattr(a.elements, what), getattr(b.elements, what))
     compare("size of data points", _members(a), _members(b))
-    if a.elements.label or a.elements.boxes:
+    if a.elements.label or a.elements.boxes or a.elements.masks:
         mine, theirs = a.labels, b.labels
         for place, (label, their) in enumerate(zip(mine.names, theirs.names, strict=False)):
             compare(f"label map: label {place}", label, their)

@@ -9,19 +9,41 @@ import tensorflow as tf
 
 from tfstream import boxes as boxes_lib
 from tfstream import images, raw_tensors
+from tfstream import keypoints as keypoints_lib
 from tfstream import labels as labels_lib
-from tfstream.format import example, tensors
+from tfstream import masks as masks_lib
+from tfstream.elements import PARTS
+from tfstream.format import example, shapes, tensors
 from tfstream.format.tensors import TensorSpec
 
 if TYPE_CHECKING:
     from tfstream.elements import StreamElements
     from tfstream.format.label_map import LabelMap
+    from tfstream.images import ImageSpec
     from tfstream.source import Chunk
 
 __all__ = ["finisher", "parser", "pixel_bytes"]
 
+_USUAL_OBJECTS = 8  # in a picture
 # Of tuples, in their order.
-_PARTS = ("image", "tensor", "label", "boxes", "target", "weight", "source")
+_PARTS = (*PARTS, "weight", "source")
+
+# Features of an example, their types, and what they are padded with: the fields of
+# `masks.Shapes` and `keypoints.Points`, in their order.
+_SHAPES = (
+    (shapes.MASK, tf.string, ""),
+    (shapes.POLYGON_X, tf.float32, float("nan")),
+    (shapes.POLYGON_Y, tf.float32, float("nan")),
+    (shapes.POLYGON_POINTS, tf.int64, 0),
+    (shapes.POLYGON_OBJECT, tf.int64, -1),
+)
+_POINTS = (
+    (shapes.KEYPOINT_X, tf.float32, float("nan")),
+    (shapes.KEYPOINT_Y, tf.float32, float("nan")),
+    (shapes.KEYPOINT_VISIBILITY, tf.int64, -1),
+    (shapes.KEYPOINT_NAME, tf.string, ""),
+    (shapes.KEYPOINT_COUNT, tf.int64, 0),
+)
 
 
 def parser(
@@ -41,7 +63,7 @@ def parser(
         default: Any = "" if dtype == tf.string else 1
         return tf.io.FixedLenFeature([], dtype, default if skip_corrupt else None)
 
-    def sequence(dtype: tf.DType, pad: float) -> tf.io.FixedLenSequenceFeature:
+    def sequence(dtype: tf.DType, pad: float | str) -> tf.io.FixedLenSequenceFeature:
         return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True, default_value=pad)
 
     pictured = elements.image is not None and "tensor" not in elements.tensors
@@ -52,17 +74,21 @@ def parser(
         features[example.ENCODED] = scalar(tf.string)
     for name in elements.tensors:
         features[tensors.FIELDS[name][0]] = scalar(tf.string)
-    if elements.spec or elements.boxes:
+    if elements.spec or elements.objects:
         for name in (example.HEIGHT, example.WIDTH, example.ORIENTATION):
             features[name] = scalar(tf.int64)
     if elements.label in ("index", "one_hot"):
         features[example.LABEL] = tf.io.FixedLenFeature([], tf.int64, -1)
         features[example.LABEL_TEXT] = tf.io.FixedLenFeature([], tf.string, "")
-    if elements.label == "multi_hot" or elements.boxes:
+    if elements.label == "multi_hot" or elements.objects:
         features[example.OBJECT_LABEL] = sequence(tf.int64, -1)
-    if elements.boxes:
+    if elements.objects:
         for name in example.BOX:
             features[name] = sequence(tf.float32, 0.0)
+    if elements.masks:
+        features |= {name: sequence(dtype, pad) for name, dtype, pad in _SHAPES}
+    if elements.keypoints:
+        features |= {name: sequence(dtype, pad) for name, dtype, pad in _POINTS}
 
     def parse(chunk: Chunk) -> dict[str, tf.Tensor]:
         parsed = tf.io.parse_example(chunk.records, features) if features else {}
@@ -80,7 +106,7 @@ def parser(
         for name, spec in elements.tensors.items():
             data = parsed[tensors.FIELDS[name][0]]
             row[name] = raw_tensors.decode(spec, data, skip_corrupt=skip_corrupt)
-        if elements.spec or elements.boxes:
+        if elements.spec or elements.objects:
             height, width = (tf.cast(parsed[n], tf.int32) for n in (example.HEIGHT, example.WIDTH))
             row["height"], row["width"] = height, width
             row["orientation"] = tf.cast(parsed[example.ORIENTATION], tf.int32)
@@ -99,9 +125,13 @@ def parser(
                 classes=labels.classes,
                 background=labels.background,
             )
-        if elements.boxes:
+        if elements.objects:
             row["boxes"] = tf.stack([parsed[name] for name in example.BOX], axis=-1)
             row["box_labels"] = parsed[example.OBJECT_LABEL]
+        if elements.masks:
+            row["shapes"] = tuple(parsed[name] for name, _, _ in _SHAPES)
+        if elements.keypoints:
+            row["points"] = tuple(parsed[name] for name, _, _ in _POINTS)
         return row
 
     return parse
@@ -117,7 +147,12 @@ def _put_blanks(parsed: dict[str, tf.Tensor], sound: tf.Tensor, form: str) -> No
 
 
 def finisher(
-    elements: StreamElements, *, formats: frozenset[str], rotated: bool, largest: tuple[int, int]
+    elements: StreamElements,
+    labels: LabelMap,
+    *,
+    formats: frozenset[str],
+    rotated: bool,
+    largest: tuple[int, int],
 ) -> Callable[[dict[str, Any]], Any]:
     """The function that makes an element of one parsed sample."""
 
@@ -142,26 +177,15 @@ def finisher(
             out[name] = row[name]
         if elements.label:
             out["label"] = row["label"]
-        if elements.boxes:
-            known = row["box_labels"] >= 0
-            if "present" in row:
-                known &= row["present"]
-            boxes, box_labels = row["boxes"][known], row["box_labels"][known]
-            if elements.spec:
-                boxes, keep = boxes_lib.follow(
-                    boxes, row["view"], elements.spec, height=row["height"], width=row["width"]
-                )
-                boxes, box_labels = boxes[keep], box_labels[keep]
-            if elements.boxes != "ragged":
-                boxes, box_labels = boxes_lib.pad(boxes, box_labels, count=elements.boxes)
-            out["boxes"], out["box_labels"] = boxes, box_labels
+        if elements.objects:
+            out |= _objects(row, elements, labels.background)
         if elements.sources:
             out["source"] = tf.gather(tf.constant(elements.sources), row["source"])
         if "present" in row:
             _blank(out, row["present"], elements)
         if elements.form == "dict":
             return out
-        if elements.weight:
+        if elements.weight and not elements.masks:  # label maps say by themselves what is padding
             out["weight"] = tf.cast(row["present"], tf.float32)
         values = tuple(out[n] for n in _PARTS if n in out)
         return values if len(values) > 1 else values[0]
@@ -169,13 +193,64 @@ def finisher(
     return finish
 
 
+def _objects(
+    row: dict[str, Any], elements: StreamElements, background: int | None
+) -> dict[str, tf.Tensor]:
+    """The parts of an element that objects have, of one parsed sample."""
+    spec: ImageSpec | None = elements.spec
+    view: Any = row.get("view")  # where there is a spec
+    sides = {"height": row["height"], "width": row["width"]}
+    boxes, keep = row["boxes"], row["box_labels"] >= 0
+    known = tf.math.count_nonzero(keep, dtype=tf.int32)
+    if "present" in row:
+        keep &= row["present"]
+    if spec:
+        boxes, left = boxes_lib.follow(boxes, view, spec, **sides)
+        keep &= left
+    chosen = tf.where(keep)[:, 0]
+    cut = chosen[: elements.boxes] if isinstance(elements.boxes, int) else chosen
+    out = {}
+    if elements.boxes:
+        out["boxes"], out["box_labels"] = tf.gather(boxes, cut), tf.gather(row["box_labels"], cut)
+    objects = tf.size(row["box_labels"])
+    if elements.masks and spec:
+        shapes_of = masks_lib.Shapes(*row["shapes"], **sides)
+        some = cut if elements.masks == "instance" else chosen
+        masks = masks_lib.instances(shapes_of, some, view, spec.size, objects=objects)
+        if elements.masks == "semantic":
+            masks = masks_lib.label_map(
+                masks,
+                tf.gather(row["box_labels"], some),
+                tf.gather(row["boxes"], some),
+                view,
+                background=background,
+                **sides,
+            )
+        out["masks"] = masks
+    if elements.keypoints:
+        wanted = elements.keypoints
+        points = keypoints_lib.Points(*row["points"])
+        points = keypoints_lib.of_objects(points, wanted, objects=objects, known=known)
+        points = tf.gather(points, cut)
+        if spec:
+            points = keypoints_lib.follow(points, wanted, view, flip=spec.flip, **sides)
+        out["keypoints"] = points
+    if isinstance(elements.boxes, int):
+        for name, value in out.items():
+            if name != "masks" or elements.masks == "instance":
+                filler = -1 if name == "box_labels" else 0
+                out[name] = boxes_lib.pad(value, count=elements.boxes, filler=filler)
+    return out
+
+
 def _blank(out: dict[str, Any], present: tf.Tensor, elements: StreamElements) -> None:
     """Empties the parts of what is not there: of a data point's member, or of padding."""
-    for name in ("key", "image", "tensor", "label", "target", "source"):
+    absent = {"label": elements.label == "index", "masks": elements.masks == "semantic"}
+    for name in ("key", "image", "tensor", "label", "masks", "target", "source"):
         if name in out:
             value = out[name]
             nothing = tf.zeros_like(value)
-            if name == "label" and elements.label == "index":
+            if absent.get(name):
                 nothing = tf.constant(-1, value.dtype)
             out[name] = tf.where(present, value, nothing)
     if elements.form == "dict":
@@ -183,10 +258,15 @@ def _blank(out: dict[str, Any], present: tf.Tensor, elements: StreamElements) ->
 
 
 def pixel_bytes(elements: StreamElements) -> int:
-    """Of the picture or tensor that a sample has; 0 where that cannot be said."""
+    """Of the picture, masks or tensor that a sample has; 0 where that cannot be said."""
     if isinstance(elements.image, TensorSpec):
         return elements.image.size
     if elements.spec is None:
         return 0
     height, width = elements.spec.size
-    return height * width * 3 * tf.as_dtype(elements.spec.dtype).size
+    each = 3 * tf.as_dtype(elements.spec.dtype).size
+    if elements.masks == "semantic":
+        each += 4
+    elif elements.masks:
+        each += elements.boxes if isinstance(elements.boxes, int) else _USUAL_OBJECTS
+    return height * width * each

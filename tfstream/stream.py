@@ -209,10 +209,16 @@ def build(recipe: Recipe) -> StreamDataset:
         blank = "jpeg" if "jpeg" in recipe.formats else "png"
     parse = samples_lib.parser(elements, recipe.labels, skip_corrupt=skip_corrupt, blank=blank)
     finish = samples_lib.finisher(
-        elements, formats=recipe.formats, rotated=recipe.rotated, largest=recipe.largest
+        elements,
+        recipe.labels,
+        formats=recipe.formats,
+        rotated=recipe.rotated,
+        largest=recipe.largest,
     )
     # Work on single samples costs a call each: what needs none is done a chunk at a time.
-    singly = bool(elements.spec or elements.boxes or skip_corrupt or points or share.pad_remainder)
+    singly = bool(
+        elements.spec or elements.objects or skip_corrupt or points or share.pad_remainder
+    )
     samples = source.epochs(parse if singly else lambda chunk: finish(parse(chunk)))
 
     calls = _SERVED_CALLS if service else parallel_calls()

@@ -43,6 +43,8 @@ def stream_of(  # noqa: D417 (the rest are described there)
     image: Any,
     label: Any,
     boxes: Any,
+    masks: Any,
+    keypoints: Any,
     elements: Any,
     shuffle: bool,
     seed: int,
@@ -105,7 +107,15 @@ def stream_of(  # noqa: D417 (the rest are described there)
         counted=batch_size is not None,
     )
     classes = version.labels.classes
-    asked = fitting(version.contents, classes, image=image, label=label, boxes=boxes)
+    asked = fitting(
+        version.contents,
+        classes,
+        image=image,
+        label=label,
+        boxes=boxes,
+        masks=masks,
+        keypoints=keypoints,
+    )
     statistics = version.statistics(splits)
     recipe = stream_lib.Recipe(
         records,

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfstream.adapters.reading import LocalRecords, RemoteRecords
 from tfstream.adapters.samples import blank, make
+from tfstream.elements import PARTS
 from tfstream.images import ImageSpec
 from tfstream.sizes import parse_size
 
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
 
 __all__ = ["Read", "Recipe", "recipe_of"]
-
-
-# Of tuples, in their order.
-_PARTS = ("image", "tensor", "label", "boxes", "target")
 
 
 class Read(NamedTuple):
@@ -134,7 +131,10 @@ class Recipe:
         stacked = ["label"] if self.parts.label else []
         stacked += self.parts.tensors
         stacked += ["image"] if isinstance(self.parts.image, ImageSpec) else []
-        stacked += ["boxes", "box_labels"] if isinstance(self.parts.boxes, int) else []
+        if isinstance(self.parts.boxes, int):
+            stacked += [name for name in ("boxes", "box_labels", "keypoints") if name in out]
+            stacked += ["masks"] if self.parts.spec and self.parts.masks == "instance" else []
+        stacked += ["masks"] if self.parts.spec and self.parts.masks == "semantic" else []
         for name in stacked:
             out[name] = np.stack(out[name])
         begin = read.number * self.members
@@ -144,7 +144,7 @@ class Recipe:
         """The sample as it was asked for: a dict, or a tuple of its parts, or the only one."""
         if self.parts.form == "dict":
             return sample
-        values = tuple(sample[name] for name in _PARTS if name in sample)
+        values = tuple(sample[name] for name in PARTS if name in sample)
         return values if len(values) > 1 else values[0]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfstream.adapters import pictures
+from tfstream.adapters import pictures, shapes
 from tfstream.errors import CorruptRecordError
 from tfstream.format import example, tensors
 from tfstream.format.features import Features
@@ -40,10 +40,12 @@ def make(
 
     Returns:
         `key` str, and what is asked for: `image`, or `tensor`; `label` (int, or float32 [classes]),
-        `target`, `boxes` float32 [n, 4] and `box_labels` int64 [n].
+        `target`, `boxes` float32 [n, 4], `box_labels` int64 [n], `masks` and `keypoints` as
+        streams have them.
 
     Raises:
-        CorruptRecordError: The record is no Example, or its image cannot be decoded.
+        CorruptRecordError: The record is no Example, its image cannot be decoded, or its features
+            contradict each other.
     """
     record = Features(payload, place)
     out: dict[str, Any] = {"key": record.text(example.KEY)}
@@ -78,24 +80,63 @@ def make(
             ) from error
     if parts.label:
         out["label"] = _label(parts.label, labels, record)
-    if parts.boxes:
-        known = np.array(record.values(example.OBJECT_LABEL), np.int64)
-        sides = [np.array(record.values(name), np.float32) for name in example.BOX]
-        if any(len(side) != len(known) for side in sides):
+    if parts.objects:
+        if window is None:
+            window = pictures.Window(0, 0, height, width, False)
+        try:
+            out |= _objects(parts, labels, record, window, height, width)
+        except Exception as error:  # here as well
             raise CorruptRecordError(
-                f"record {out['key']!r} in {place} has {len(known)} labels for boxes with "
-                f"{[len(side) for side in sides]} sides"
-            )
-        boxes = np.stack(sides, axis=-1)
-        if window:
-            boxes, keep = pictures.follow(boxes, window, height, width)
-            boxes, known = boxes[keep], known[keep]
-        if parts.boxes != "ragged":
-            boxes, known = boxes[: parts.boxes], known[: parts.boxes]
-            missing = parts.boxes - len(known)
-            boxes = np.pad(boxes, ((0, missing), (0, 0)))
-            known = np.pad(known, (0, missing), constant_values=-1)
-        out["boxes"], out["box_labels"] = boxes, known
+                f"the objects of record {out['key']!r} in {place} cannot be read: {error}"
+            ) from error
+    return out
+
+
+def _objects(
+    parts: ArrayElements,
+    labels: LabelMap,
+    record: Features,
+    window: pictures.Window,
+    height: int,
+    width: int,
+) -> dict[str, Any]:
+    """The parts of a sample that objects have."""
+    classes = np.array(record.values(example.OBJECT_LABEL), np.int64)
+    sides = [np.array(record.values(name), np.float32) for name in example.BOX]
+    if any(len(side) != len(classes) for side in sides):
+        raise ValueError(
+            f"it has {len(classes)} labels for boxes with {[len(side) for side in sides]} sides"
+        )
+    stored = boxes = np.stack(sides, axis=-1)
+    chosen = np.arange(len(classes))
+    if parts.spec:
+        boxes, keep = pictures.follow(stored, window, height, width)
+        chosen = chosen[keep]
+    known = {"objects": len(classes), "height": height, "width": width}
+    size = parts.spec.size if parts.spec else (height, width)
+    cut = chosen[: parts.boxes] if isinstance(parts.boxes, int) else chosen
+    out: dict[str, Any] = {}
+    if parts.boxes:
+        out["boxes"], out["box_labels"] = boxes[cut], classes[cut]
+    if parts.masks == "instance":
+        out["masks"] = shapes.instances(record, cut, window, size, **known)
+    if parts.keypoints:
+        shown = window if parts.spec else None
+        out["keypoints"] = shapes.keypoints(record, cut, parts.keypoints, shown, **known)
+    if isinstance(parts.boxes, int):
+        for name, value in out.items():
+            padding = [(0, parts.boxes - len(value)), *[(0, 0)] * (value.ndim - 1)]
+            out[name] = np.pad(value, padding, constant_values=-1 if name == "box_labels" else 0)
+    if parts.masks == "semantic":
+        out["masks"] = shapes.label_map(
+            shapes.instances(record, chosen, window, size, **known),
+            classes[chosen],
+            stored[chosen],
+            window,
+            background=labels.background,
+            height=height,
+            width=width,
+        )
     return out
 
 
@@ -119,6 +160,11 @@ def blank(parts: ArrayElements, sample: dict[str, Any]) -> dict[str, Any]:
         count = 0 if parts.boxes == "ragged" else parts.boxes
         out["boxes"] = np.zeros((count, 4), np.float32)
         out["box_labels"] = np.full(count, -1, np.int64)
+        for name in ("masks", "keypoints"):
+            if name in sample:
+                out[name] = np.zeros((count, *sample[name].shape[1:]), sample[name].dtype)
+    if parts.masks == "semantic":
+        out["masks"] = np.full_like(sample["masks"], -1)
     return out
 
 
