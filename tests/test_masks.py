@@ -64,8 +64,10 @@ def test_shapes_lie_where_they_are_painted(data, mode):
     assert (outside > 0) == (mode != "resize")
 
 
-@pytest.mark.parametrize("image", [SPEC, tfstream.ImageSpec((90, 100), mode="crop_or_pad")])
-@pytest.mark.parametrize("masks", ["instance", "semantic"])
+@pytest.mark.parametrize(
+    ("image", "masks"),
+    [(SPEC, "instance"), (tfstream.ImageSpec((90, 100), mode="crop_or_pad"), "semantic")],
+)
 def test_numpy_has_the_pixels_and_points_of_streams(data, image, masks):
     arguments = {**OBJECTS, "batch_size": 4, "image": image, "masks": masks}
     batches = data.to_numpy_iterator(**arguments)
@@ -318,3 +320,33 @@ def test_where_points_may_be_an_untold_visibility_is_visible_and_equal_counts_ne
     np.testing.assert_allclose(ours, theirs[:2], atol=1e-6)
     np.testing.assert_allclose(ours[1, 0], [0.7, 0.3, 2], atol=1e-6)
     assert not theirs[2].numpy().any()
+
+
+def test_a_record_by_hand_has_them_as_they_are_stored(data):
+    record = data["03"]
+    objects, stored = record["objects"], outlined.image(3)
+    assert objects["mask"][0] is None
+    np.testing.assert_array_equal(objects["mask"][1], record["image"][..., 1] > 0)
+    (corners,), none = objects["polygons"]
+    assert none == []
+    polygon = stored.objects[0].polygons[0]
+    sides = [stored.height, stored.width]
+    np.testing.assert_allclose(corners * sides, np.stack([polygon.y, polygon.x], -1), rtol=1e-5)
+    np.testing.assert_allclose(objects["keypoints"][0][:, :2], corners, atol=1e-6)
+    assert objects["keypoint_names"] == [list(outlined.TIPS), []]
+
+
+@pytest.mark.kernel
+def test_the_workers_of_a_service_make_the_same(data):
+    service = tf.data.experimental.service
+    arguments = {**OBJECTS, "batch_size": 4, "image": SPEC, "masks": "semantic"}
+    dispatcher = service.DispatchServer(service.DispatcherConfig(port=0))
+    address = dispatcher.target.partition("://")[2]
+    workers = [service.WorkerServer(service.WorkerConfig(dispatcher_address=address))]
+    assert workers
+    served = data.stream(**arguments, service=dispatcher.target)
+    for ours, theirs in zip(
+        data.stream(**arguments).as_numpy_iterator(), served.as_numpy_iterator(), strict=True
+    ):
+        for name in ours:
+            np.testing.assert_array_equal(ours[name], theirs[name])

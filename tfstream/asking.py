@@ -338,7 +338,9 @@ class Asking(Records):
         A record is a dict: `key` str, `image` uint8 [h, w, 3] as displayed, `label`
         str or None (the main object's), `objects` with `label` list[str], `box`
         float32 [n, 4] (ymin, xmin, ymax, xmax in 0..1), `difficult`, `truncated`,
-        `occluded`, `crowd` bool [n], and `metadata` dict. Without images, it has `key`,
+        `occluded`, `crowd` bool [n], `mask` (bool [h, w], or None, each), `polygons` (a list of
+        float32 [corners, 2], y and x, each), `keypoints` (float32 [k, 3], y, x and visibility,
+        each) and `keypoint_names`, and `metadata` dict. Without images, it has `key`,
         `tensor` (an array), `label`, `target` (an array, or None) and `metadata`. A data point is
         a dict with `members`, a list of records, None where one is missing.
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfstream.errors import CorruptRecordError
+from tfstream.errors import AnnotationError, CorruptRecordError
 from tfstream.format import example, tensors
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from tfstream.v1.annotated_image_pb2 import AnnotatedImage
 
 __all__ = ["unpack"]
@@ -55,8 +57,30 @@ def unpack(image: AnnotatedImage, *, place: str) -> dict[str, Any]:
             "truncated": np.array([o.truncated for o in image.objects], bool),
             "occluded": np.array([o.occluded for o in image.objects], bool),
             "crowd": np.array([o.crowd for o in image.objects], bool),
+            "mask": _masks(image, place),
+            "polygons": [
+                [np.array([p.y, p.x], np.float32).T for p in o.polygons] for o in image.objects
+            ],
+            "keypoints": [
+                np.array([(p.y, p.x, p.visibility) for p in o.keypoints], np.float32).reshape(-1, 3)
+                for o in image.objects
+            ],
+            "keypoint_names": [[p.name for p in o.keypoints] for o in image.objects],
         },
     }
+
+
+def _masks(image: AnnotatedImage, place: str) -> list[npt.NDArray[np.bool_] | None]:
+    """The stored mask of each object; None where it has none."""
+    from tfstream.annotations import masks
+
+    size = image.width, image.height
+    try:
+        return [masks.decode(o.mask, size) if o.mask else None for o in image.objects]
+    except AnnotationError as error:
+        raise CorruptRecordError(
+            f"the shapes of record {image.key!r} in {place} cannot be read: {error}"
+        ) from error
 
 
 def _unpack_tensor(image: AnnotatedImage) -> dict[str, Any]:

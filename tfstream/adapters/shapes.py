@@ -5,11 +5,11 @@ The arithmetic is that of the graph, so that both give the same pixels.
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfstream.annotations import masks
 from tfstream.format import shapes
 from tfstream.keypoint_names import partners
 
@@ -66,14 +66,14 @@ def instances(
     outlines = _outlines(record, objects, window, size, height, width)
     for place, owner in enumerate(chosen.tolist()):
         if pngs and pngs[owner]:
-            out[place] = _decoded(pngs[owner], height, width)[rows[:, None], columns] & inside
+            out[place] = masks.decode(pngs[owner], (width, height))[rows[:, None], columns] & inside
         elif owner in outlines:
             out[place] = _enclosed(outlines[owner], size)
     return out
 
 
 def label_map(
-    masks: Pixels,
+    drawn: Pixels,
     labels: Integers,
     boxes: Floats,
     window: Window,
@@ -83,11 +83,11 @@ def label_map(
     width: int,
 ) -> npt.NDArray[np.int32]:
     """One map of what is where, int32 [h, w]; see `tfstream.masks.label_map`."""
-    size = masks.shape[1:]
+    size = drawn.shape[1:]
     out = np.full(size, -1 if background is None else background, np.int32)
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     for place in np.argsort(-areas, kind="stable"):
-        out[masks[place] > 0] = labels[place]
+        out[drawn[place] > 0] = labels[place]
     _, in_rows = _nearest(window.top, window.height, size[0], height)
     _, in_columns = _nearest(window.left, window.width, size[1], width)
     if window.flip:
@@ -171,19 +171,6 @@ def _nearest(
     """The picture's row at the centre of each of the image's rows; or columns."""
     places = np.floor((np.arange(size) + 0.5) * (extent / size) + begin).astype(np.int64)
     return places.clip(0, limit - 1), (places >= 0) & (places < limit)
-
-
-def _decoded(png: bytes, height: int, width: int) -> npt.NDArray[np.bool_]:
-    """Where, [height, width], the mask is not zero."""
-    import PIL.Image
-
-    with PIL.Image.open(io.BytesIO(png), formats=["PNG"]) as picture:
-        if picture.size != (width, height):  # before memory is taken for what it promises
-            raise ValueError(
-                f"a mask has {picture.size[0]} x {picture.size[1]} pixels, and the picture "
-                f"{width} x {height}"
-            )
-        return np.asarray(picture.convert("L")) > 0
 
 
 def _outlines(

@@ -41,16 +41,24 @@ def encode(mask: NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def decode(mask: bytes) -> NDArray[np.bool_]:
+def decode(mask: bytes, expected: tuple[int, int] | None = None) -> NDArray[np.bool_]:
     """The pixels of a mask: [height, width].
 
+    Args:
+        mask: A PNG.
+        expected: (width, height) that it should have, if known.
+
     Raises:
-        AnnotationError: It cannot be decoded.
+        AnnotationError: It cannot be decoded, or has another size.
     """
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(mask), formats=["PNG"]) as picture:
+            if expected not in (None, picture.size):  # before memory is taken for its pixels
+                raise AnnotationError(
+                    f"the mask has {picture.size} pixels, and the picture {expected}"
+                )
             return np.asarray(picture.convert("L")) != 0
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise AnnotationError(f"the mask cannot be decoded: {error}") from error

@@ -60,7 +60,11 @@ def pipelines(recipe: Recipe) -> list[Pipeline]:
     epoch = tf.constant(0, tf.int64)
     parse = samples.parser(elements, recipe.labels, skip_corrupt=False, blank=None)
     finish = samples.finisher(
-        elements, formats=recipe.formats, rotated=recipe.rotated, largest=recipe.largest
+        elements,
+        recipe.labels,
+        formats=recipe.formats,
+        rotated=recipe.rotated,
+        largest=recipe.largest,
     )
     calls = stream.parallel_calls()
 
