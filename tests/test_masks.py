@@ -336,17 +336,11 @@ def test_a_record_by_hand_has_them_as_they_are_stored(data):
     assert objects["keypoint_names"] == [list(outlined.TIPS), []]
 
 
-@pytest.mark.kernel
-def test_the_workers_of_a_service_make_the_same(data):
-    service = tf.data.experimental.service
-    arguments = {**OBJECTS, "batch_size": 4, "image": SPEC, "masks": "semantic"}
-    dispatcher = service.DispatchServer(service.DispatcherConfig(port=0))
-    address = dispatcher.target.partition("://")[2]
-    workers = [service.WorkerServer(service.WorkerConfig(dispatcher_address=address))]
-    assert workers
-    served = data.stream(**arguments, service=dispatcher.target)
-    for ours, theirs in zip(
-        data.stream(**arguments).as_numpy_iterator(), served.as_numpy_iterator(), strict=True
-    ):
-        for name in ours:
-            np.testing.assert_array_equal(ours[name], theirs[name])
+def test_pictures_of_which_none_has_any_have_empty_ones(tmp_path):
+    several = [outlined.image(number) for number in range(4)]
+    for one in several:
+        del one.objects[:]
+    packed = tfstream.open(outlined.write(tmp_path / "packed", several))
+    (batch,) = packed.stream(**{**OBJECTS, "batch_size": 4, "image": SPEC})
+    assert not batch["masks"].numpy().any()
+    assert not batch["keypoints"].numpy().any()

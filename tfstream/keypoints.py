@@ -67,23 +67,30 @@ def of_objects(
     )
     with tf.control_dependencies([] if consistent is None else [consistent]):
         total, counts, x, y = (tf.identity(t) for t in (total, counts, points.x, points.y))
-    owner = tf.repeat(tf.range(tf.size(counts)), counts)
-    slot = tf.range(total) - tf.gather(tf.cumsum(counts, exclusive=True), owner)
-    if not isinstance(wanted, int):
-        # The names may be fewer than the points, where all have none.
-        names = points.names[:total]
-        names = tf.pad(names, [[0, total - tf.size(names)]])
-        same = tf.equal(names[:, None], tf.constant(wanted))
-        named = tf.where(tf.reduce_any(same, 1), tf.argmax(same, 1, output_type=tf.int32), count)
-        slot = tf.where(tf.equal(names, ""), slot, named)
-    seen = points.visibility[:total]
-    seen = tf.pad(seen, [[0, total - tf.size(seen)]], constant_values=-1)
-    seen = tf.cast(tf.where(seen < 0, tf.constant(2, tf.int64), seen), tf.float32)
-    values = tf.stack([y[:total], x[:total], seen], axis=-1)
-    values = tf.where(seen[:, None] > 0, values, 0.0)
-    there = slot < count
-    places = tf.stack([owner[there], slot[there]], axis=-1)
-    return tf.tensor_scatter_nd_update(tf.zeros([objects, count, 3]), places, values[there])
+    nothing = tf.zeros([objects, count, 3])
+
+    def placed() -> tf.Tensor:
+        owner = tf.repeat(tf.range(tf.size(counts)), counts)
+        slot = tf.range(total) - tf.gather(tf.cumsum(counts, exclusive=True), owner)
+        if not isinstance(wanted, int):
+            # The names may be fewer than the points, where all have none.
+            names = points.names[:total]
+            names = tf.pad(names, [[0, total - tf.size(names)]])
+            # Each name once at most; not by argmax, which takes no bools and crashes on nothing.
+            same = tf.cast(tf.equal(names[:, None], tf.constant(wanted)), tf.int32)
+            named = tf.reduce_sum(same * (tf.range(count) - count), axis=1) + count
+            slot = tf.where(tf.equal(names, ""), slot, named)
+        seen = points.visibility[:total]
+        seen = tf.pad(seen, [[0, total - tf.size(seen)]], constant_values=-1)
+        seen = tf.cast(tf.where(seen < 0, tf.constant(2, tf.int64), seen), tf.float32)
+        values = tf.stack([y[:total], x[:total], seen], axis=-1)
+        values = tf.where(seen[:, None] > 0, values, 0.0)
+        there = slot < count
+        places = tf.stack([owner[there], slot[there]], axis=-1)
+        return tf.tensor_scatter_nd_update(nothing, places, values[there])
+
+    # Some of TensorFlow's ops crash on strings of which there are none.
+    return tf.ensure_shape(tf.cond(total > 0, placed, lambda: nothing), [None, count, 3])
 
 
 def follow(
@@ -120,5 +127,7 @@ def follow(
     inside = tf.reduce_all((places >= 0) & (places <= 1), -1, keepdims=True) & (seen > 0)
     out = tf.where(inside, tf.concat([places, seen], -1), 0.0)
     if flip and not isinstance(wanted, int):
-        out = tf.where(view.flip, tf.gather(out, partners(wanted), axis=1), out)
+        out = tf.where(
+            view.flip, tf.stack([out[:, place] for place in partners(wanted)], axis=1), out
+        )
     return out

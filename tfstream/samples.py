@@ -129,12 +129,17 @@ def parser(
             row["boxes"] = tf.stack([parsed[name] for name in example.BOX], axis=-1)
             row["box_labels"] = parsed[example.OBJECT_LABEL]
         if elements.masks:
-            row["shapes"] = tuple(parsed[name] for name, _, _ in _SHAPES)
+            row["shapes"] = tuple(_some(parsed[name], pad) for name, _, pad in _SHAPES)
         if elements.keypoints:
-            row["points"] = tuple(parsed[name] for name, _, _ in _POINTS)
+            row["points"] = tuple(_some(parsed[name], pad) for name, _, pad in _POINTS)
         return row
 
     return parse
+
+
+def _some(values: tf.Tensor, filler: float | str) -> tf.Tensor:
+    """Rows with one value of padding more: TensorFlow crashes where it parts rows of none."""
+    return tf.pad(values, [[0, 0], [0, 1]], constant_values=filler)
 
 
 def _put_blanks(parsed: dict[str, tf.Tensor], sound: tf.Tensor, form: str) -> None:
