@@ -126,8 +126,8 @@ def parser(
                 background=labels.background,
             )
         if elements.objects:
-            row["boxes"] = tf.stack([parsed[name] for name in example.BOX], axis=-1)
-            row["box_labels"] = parsed[example.OBJECT_LABEL]
+            row["boxes"] = tf.stack([_some(parsed[name], 0.0) for name in example.BOX], axis=-1)
+            row["box_labels"] = _some(parsed[example.OBJECT_LABEL], -1)
         if elements.masks:
             row["shapes"] = tuple(_some(parsed[name], pad) for name, _, pad in _SHAPES)
         if elements.keypoints:
