@@ -41,11 +41,11 @@ def compiler() -> list[str] | None:
     return [found] if found else None
 
 
-def compile_packing(output: Path) -> None:
+def compile_packing(output: Path, extra_flags: tuple[str, ...] = ()) -> None:
     """Compiles native/packing/*.cc into `output`; raises CalledProcessError where that fails."""
     native = ROOT / "native"
     sources = [*sorted(native.joinpath("packing").glob("*.cc")), native / "crc32c.cc"]
-    subprocess.run([*compile_command(output), *map(str, sources)], check=True)
+    subprocess.run([*compile_command(output), *extra_flags, *map(str, sources)], check=True)
 
 
 def compile_command(output: Path) -> list[str]:
