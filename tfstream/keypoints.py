@@ -76,7 +76,7 @@ def of_objects(
             # The names may be fewer than the points, where all have none.
             names = points.names[:total]
             names = tf.pad(names, [[0, total - tf.size(names)]])
-            # Each name once at most; not by argmax, which takes no bools and crashes on nothing.
+            # Each name is wanted once at most.
             same = tf.cast(tf.equal(names[:, None], tf.constant(wanted)), tf.int32)
             named = tf.reduce_sum(same * (tf.range(count) - count), axis=1) + count
             slot = tf.where(tf.equal(names, ""), slot, named)
@@ -89,7 +89,6 @@ def of_objects(
         places = tf.stack([owner[there], slot[there]], axis=-1)
         return tf.tensor_scatter_nd_update(nothing, places, values[there])
 
-    # Some of TensorFlow's ops crash on strings of which there are none.
     return tf.ensure_shape(tf.cond(total > 0, placed, lambda: nothing), [None, count, 3])
 
 

@@ -222,7 +222,6 @@ def _enclosed(
         tf.cast(tf.gather(turn, edge), tf.int8),
         [n + 1, size[0], size[1] + 1],
     )
-    # All of them, as a sum along the rows of no object at all crashes TensorFlow.
     winding = tf.cumsum(winding, axis=2)[:n, :, : size[1]]
     return tf.cast(tf.not_equal(winding, 0), tf.uint8)
 
