@@ -59,6 +59,7 @@ def test_the_blocks_of_the_readme_run_one_after_the_other(tmp_path, monkeypatch)
             exec(compile("\n" * line + text, str(ROOT / "README.md"), "exec"), names)
     assert names["batch"]["image"].shape == (16, 96, 96, 3)
     assert names["batch"]["boxes"].shape.as_list() == [16, None, 4]
+    assert names["people"]["masks"].shape == (16, 20, 96, 96)
     assert len(names["alone"]) == 40
     assert tfstream.open("described")["val/val_00001"]["metadata"]["day"] == 3
     assert len(tfstream.open("voc")) == 2 * len(tfstream.open("voc", version=1))
