@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import protocol
 import torch
 from decoding import decode
@@ -37,14 +38,15 @@ _COLUMNS = {
     "height": "int",
     "label": "int",
     "names": "json",
-    "boxes": "ndarray:float32",
+    "boxes": "bytes",  # its arrays cannot be empty
 }
 
 
 def _write(samples: Sequence[Sample], out: Path) -> None:
     with streaming.MDSWriter(out=str(out), columns=_COLUMNS, exist_ok=True) as writer:
         for sample in samples:
-            writer.write(protocol.parsed(sample))
+            found = protocol.parsed(sample)
+            writer.write({**found, "boxes": np.asarray(found["boxes"], np.float32).tobytes()})
 
 
 class _Images(streaming.StreamingDataset):
