@@ -1,6 +1,6 @@
 """Records that tfstream did not write, as if it had: one at a time, without TensorFlow.
 
-`native/translate_records.cc` does the same within a graph.
+Within a graph, `ops.translate_records` calls it.
 """
 
 from __future__ import annotations
