@@ -28,12 +28,15 @@ class TfstreamTorch(protocol.Peer):
     def epochs(self, source: Path, config: protocol.Config) -> Callable[[], Iterator[Any]]:
         """The DataLoader's batches."""
         loader = self._loader(source, config)
-        return lambda: (batch[0].numpy() for batch in loader)
+        return lambda: (batch[0].numpy().transpose(0, 2, 3, 1) for batch in loader)
 
     def resume(self, source: Path, config: protocol.Config, batches: int) -> Iterator[Any]:
         """A state is arithmetic."""
         state = self._records(source, config).state_dict(batches_consumed=batches)
-        return (batch[0].numpy() for batch in self._loader(source, config, state=state))
+        return (
+            batch[0].numpy().transpose(0, 2, 3, 1)
+            for batch in self._loader(source, config, state=state)
+        )
 
     def picker(self, source: Path, config: protocol.Config) -> Callable[[int], Any]:
         """The map-style dataset."""
