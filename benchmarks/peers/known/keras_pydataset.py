@@ -33,7 +33,7 @@ class _Files(keras.utils.PyDataset):
 
 
 class PyDataset(protocol.Peer):
-    """Threads of Keras's own enqueuer."""
+    """Batches by number, asked for by threads of ours, in the place of Keras's enqueuer."""
 
     title = "Keras PyDataset"
     requirements = ("tensorflow==2.21.0", "opencv-python-headless")
@@ -41,7 +41,7 @@ class PyDataset(protocol.Peer):
     writes = False
 
     def epochs(self, source: Path, config: protocol.Config) -> Callable[[], Iterator[Any]]:
-        """As `fit` iterates it."""
+        """Batch after batch, a few ahead."""
         files = self._files(source, config)
         return lambda: self._iterate(files, 0)
 
