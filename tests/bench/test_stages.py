@@ -26,15 +26,13 @@ def test_each_stage_goes_through_the_records_again_and_again(data):
     stream = data.stream(batch_size=4, image=SPEC, boxes="ragged", label="index", shuffle=False)
     found = {one.name: one for one in stages.pipelines(stream.recipe)}
     assert set(found) == {"read", "parse", "decode", "finish", "batch", "memory", "whole"}
-    records = [data[i] for i in range(16)]
     lengths = next(iter(found["read"].dataset))
     assert lengths.shape == [found["read"].items]
     assert len(set(lengths.numpy().tolist())) > 1
     assert lengths.numpy()[:16].tolist() == lengths.numpy()[16:32].tolist()
-    # A number that all parts went into; here, the pixel in the corner of what was decoded.
+    # The pixel in the corner of what was decoded.
     shown = next(iter(found["decode"].dataset)).numpy()[:16].tolist()
-    assert len(set(shown)) > 1
-    assert max(shown) <= 255 < len(records) * 255
+    assert 0 <= min(shown) < max(shown) <= 255
     images, _, boxes = next(iter(found["memory"].dataset))
     assert images.shape == [4, 16, 16, 3]
     assert isinstance(boxes, tf.RaggedTensor)
