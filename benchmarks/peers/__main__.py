@@ -6,7 +6,9 @@ TREE has the layout of ILSVRC DET: Data/DET/train and Annotations/DET/train. Eac
 virtual environment in DIR, made by pip when it is first needed (20 GB and some minutes, all
 together), and its own copy of the data. In each round every peer takes its turn in a process of
 its own, so what a peer imports is not measured, and what it starts is. DIR/results.json, table.md
-and plot.png are what comes out. With --here, only peers that this interpreter can import take part.
+and plot.png are what comes out; rounds are added to those that DIR/results.json has already, so
+that they can be run one by one, when the machine is quiet. With --here, only peers that this
+interpreter can import take part.
 """
 
 from __future__ import annotations
@@ -80,6 +82,12 @@ def importable(name: str) -> bool:
     return done.returncode == 0
 
 
+def earlier(work: Path) -> dict[str, Any]:
+    """What results.json has of earlier rounds: `rounds` and `versions`, by peer."""
+    kept = work / "results.json"
+    return dict(json.loads(kept.read_text())) if kept.exists() else {"rounds": {}, "versions": {}}
+
+
 def main() -> None:
     """Runs the rounds."""
     chosen = arguments()
@@ -90,7 +98,12 @@ def main() -> None:
             pythons[name] = interpreter(name, chosen.work / "venvs")
         elif importable(name):
             pythons[name] = sys.executable
-    rounds: dict[str, dict[str, list[float]]] = {name: {} for name in pythons}
+    kept = earlier(chosen.work)
+    rounds = {
+        name: kept["rounds"].get(name, {})
+        for name in PEERS
+        if name in kept["rounds"] or name in pythons
+    }
     kinds = (chosen.only,) if chosen.only else ("pack", "read")
     for number in range(chosen.rounds):
         for kind in kinds:
@@ -106,7 +119,8 @@ def main() -> None:
                     rounds[name].setdefault(what, []).append(value)
                 told = ", ".join(f"{what} {value:,.4g}" for what, value in found.items())
                 print(f"round {number + 1}: {name}: {told}", flush=True)
-    save(rounds, {name: versions(python, name) for name, python in pythons.items()}, chosen)
+    installed = {name: versions(python, name) for name, python in pythons.items()}
+    save(rounds, kept["versions"] | installed, chosen)
 
 
 def save(
