@@ -1,4 +1,4 @@
-"""Builds the kernel (native/*.cc) and the packer's library (native/packing/*.cc).
+"""Builds the kernel (native/*.cc) and the libraries that do without TensorFlow (native/*/*.cc).
 
 The kernel needs nothing but a C++17 compiler: it declares the part of
 TensorFlow's C API that it uses, so pip's isolated build environment, which has
@@ -24,8 +24,11 @@ from setuptools.command.build import build
 
 ROOT = Path(__file__).resolve().parent
 LIBRARY = "tfstream/lib/libtfstream_ops.so"
-# Apart from the kernel, as packing does without TensorFlow, and so without its libraries.
+# Apart from the kernel, as what they are for does without TensorFlow, and so without its
+# libraries: rooms of native/, each with the sources that it shares with the kernel.
 PACKING_LIBRARY = "tfstream/lib/libtfstream_pack.so"
+PICTURES_LIBRARY = "tfstream/lib/libtfstream_pictures.so"
+SHARED = {"packing": ("crc32c.cc",), "pictures": ("resample.cc", "resample_loops.cc")}
 # TensorFlow's own library of the C API. The kernel is linked against an empty
 # stand-in of that name; at run time the loader finds the real one, which
 # TensorFlow has loaded by then.
@@ -41,11 +44,21 @@ def compiler() -> list[str] | None:
     return [found] if found else None
 
 
-def compile_packing(output: Path, extra_flags: tuple[str, ...] = ()) -> None:
-    """Compiles native/packing/*.cc into `output`; raises CalledProcessError where that fails."""
+def compile_plain(room: str, output: Path, extra_flags: tuple[str, ...] = ()) -> None:
+    """Compiles a room of native/ into `output`; raises CalledProcessError where that fails."""
     native = ROOT / "native"
-    sources = [*sorted(native.joinpath("packing").glob("*.cc")), native / "crc32c.cc"]
+    sources = [*sorted(native.joinpath(room).glob("*.cc")), *map(native.joinpath, SHARED[room])]
     subprocess.run([*compile_command(output), *extra_flags, *map(str, sources)], check=True)
+
+
+def compile_packing(output: Path, extra_flags: tuple[str, ...] = ()) -> None:
+    """Compiles the packer's library into `output`."""
+    compile_plain("packing", output, extra_flags)
+
+
+def compile_pictures(output: Path, extra_flags: tuple[str, ...] = ()) -> None:
+    """Compiles the library that makes images without TensorFlow into `output`."""
+    compile_plain("pictures", output, extra_flags)
 
 
 def compile_command(output: Path) -> list[str]:
@@ -94,17 +107,18 @@ class BuildKernel(Command):
         self.set_undefined_options("build", ("build_lib", "build_lib"))
 
     def targets(self) -> list[Path]:
-        """Where the kernel and the packer's library go."""
+        """Where the kernel and the other libraries go."""
         in_source = self.inplace or self.editable_mode
         base = ROOT if in_source else Path(self.build_lib or "build/lib")
-        return [base / LIBRARY, base / PACKING_LIBRARY]
+        return [base / LIBRARY, base / PACKING_LIBRARY, base / PICTURES_LIBRARY]
 
     def run(self) -> None:
         """Compiles; without a working compiler, says what that means and goes on."""
-        kernel, packing = self.targets()
+        kernel, packing, pictures = self.targets()
         try:
             compile_kernel(kernel)
             compile_packing(packing)
+            compile_pictures(pictures)
         except (OSError, subprocess.CalledProcessError) as error:
             print(
                 f"tfstream: the kernel was not compiled ({error}). The package works without it, "

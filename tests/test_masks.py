@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import tfstream
 from tfstream import images
-from tfstream.adapters import pictures
 from tfstream.adapters import shapes as array_shapes
+from tfstream.adapters import views
 from tfstream.errors import CorruptRecordError, InvalidArgumentError
 from tfstream.format import example, features, shapes
 from tfstream.v1 import example_pb2
@@ -306,7 +306,7 @@ def test_where_points_may_be_an_untold_visibility_is_visible_and_equal_counts_ne
     features.put_floats(record.features.feature[shapes.KEYPOINT_X], [0.1, 0.2, 0.3, 0.4])
     features.put_floats(record.features.feature[shapes.KEYPOINT_Y], [0.5, 0.6, 0.7, 0.8])
     found = features.Features(record.SerializeToString())
-    window = pictures.Window(0, 0, 10, 10, False)
+    window = views.Window(0, 0, 10, 10, False)
     ours = array_shapes.keypoints(found, np.arange(2), 2, window, objects=2, height=10, width=10)
     empty = tf.zeros([0], tf.int64)
     points = keypoints.Points(

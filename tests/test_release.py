@@ -37,6 +37,7 @@ WHEEL = (
     "tfstream/query/grammar.lark",
     "tfstream/lib/libtfstream_ops.so",
     "tfstream/lib/libtfstream_pack.so",
+    "tfstream/lib/libtfstream_pictures.so",
     "tfstream/view/static/index.html",
     "tfstream-0.1.0.dist-info/licenses/LICENSE",
     "tfstream-0.1.0.dist-info/RECORD",
@@ -49,6 +50,7 @@ SDIST = (
     "setup.py",
     "native/module.cc",
     "native/packing/scan.cc",
+    "native/pictures/render.cc",
     "protos/tfstream/v1/manifest.proto",
     *WHEEL[:3],
 )
@@ -74,8 +76,8 @@ def test_files_with_all_that_is_needed_pass(contents, tmp_path, capsys):
     made = [_wheel(tmp_path / "a.whl", WHEEL), _sdist(tmp_path / "a.tar.gz", SDIST)]
     assert contents.main([str(path) for path in made]) == 0
     assert capsys.readouterr().out == (
-        f"a.whl: 8 files, {made[0].stat().st_size:,} bytes\n"
-        f"a.tar.gz: 11 files, {made[1].stat().st_size:,} bytes\n"
+        f"a.whl: 9 files, {made[0].stat().st_size:,} bytes\n"
+        f"a.tar.gz: 12 files, {made[1].stat().st_size:,} bytes\n"
     )
 
 

@@ -51,7 +51,8 @@ class Adapted(Records):
 
         It gives the samples in the order of `stream` with the same arguments, each iteration the
         next epoch's, whatever the DataLoader's number of workers, started by fork or spawn. Images
-        are decoded by Pillow, in the workers. Needs `pip install 'tfstream[torch]'`.
+        are decoded in the workers, by simplejpeg where it is installed, else by Pillow. Needs
+        `pip install 'tfstream[torch]'`.
 
         Args:
             batch_size: That of the DataLoader: give it the same. Each worker makes whole batches,
@@ -146,7 +147,8 @@ class Adapted(Records):
         """Batches of numpy arrays, for JAX or plain loops; TensorFlow is not imported.
 
         It gives the batches of `stream` with the same arguments, each iteration the next epoch's.
-        Images are decoded by Pillow, in threads. `state` and `restore` are those of streams.
+        Images are decoded in threads, by simplejpeg where it is installed, else by Pillow. `state`
+        and `restore` are those of streams.
 
         Args:
             batch_size: As for `stream`, as all that follows up to `state`.

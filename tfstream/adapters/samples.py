@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfstream.adapters import pictures, shapes
+from tfstream.adapters import decoding, pictures, shapes, views
 from tfstream.errors import CorruptRecordError
 from tfstream.format import example, tensors
 from tfstream.format.features import Features
@@ -51,7 +51,7 @@ def make(
     out: dict[str, Any] = {"key": record.text(example.KEY)}
     spec = parts.spec
     height, width = int(record.first(example.HEIGHT, 0)), int(record.first(example.WIDTH, 0))
-    window = pictures.plan(spec, height, width, draws) if spec else None
+    window = views.plan(spec, height, width, draws) if spec else None
     for name, expected in parts.tensors.items():
         try:
             out[name] = expected.array(record.first(tensors.FIELDS[name][0], b""))
@@ -69,8 +69,10 @@ def make(
                 )
             elif isinstance(parts.image, Raw):
                 out["image"] = encoded
+            elif parts.image == "tensor" and orientation == 1:
+                out["image"] = decoding.pixels(encoded, height, width)[0]
             else:
-                picture, _ = pictures.decode(encoded, orientation)
+                picture, _ = decoding.decode(encoded, orientation)
                 out["image"] = picture if parts.image == "pil" else np.array(picture)
                 if parts.image == "pil":
                     picture.load()  # here, where the record is known
@@ -82,7 +84,7 @@ def make(
         out["label"] = _label(parts.label, labels, record)
     if parts.objects:
         if window is None:
-            window = pictures.Window(0, 0, height, width, False)
+            window = views.Window(0, 0, height, width, False)
         try:
             out |= _objects(parts, labels, record, window, height, width)
         except Exception as error:  # here as well
@@ -96,7 +98,7 @@ def _objects(
     parts: ArrayElements,
     labels: LabelMap,
     record: Features,
-    window: pictures.Window,
+    window: views.Window,
     height: int,
     width: int,
 ) -> dict[str, Any]:
@@ -110,7 +112,7 @@ def _objects(
     stored = boxes = np.stack(sides, axis=-1)
     chosen = np.arange(len(classes))
     if parts.spec:
-        boxes, keep = pictures.follow(stored, window, height, width)
+        boxes, keep = views.follow(stored, window, height, width)
         chosen = chosen[keep]
     known = {"objects": len(classes), "height": height, "width": width}
     size = parts.spec.size if parts.spec else (height, width)

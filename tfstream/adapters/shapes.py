@@ -16,7 +16,7 @@ from tfstream.keypoint_names import partners
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from tfstream.adapters.pictures import Window
+    from tfstream.adapters.views import Window
     from tfstream.format.features import Features
 
     Integers = npt.NDArray[np.int64]

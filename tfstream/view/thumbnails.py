@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from tfstream.adapters import pictures
+from tfstream.adapters import decoding
 from tfstream.errors import CorruptRecordError
 from tfstream.v1.annotated_image_pb2 import AnnotatedImage
 
@@ -31,7 +31,7 @@ def thumbnail(image: AnnotatedImage, side: int) -> bytes:
     longer = max(image.width, image.height)
     ratio = next((ratio for ratio in (8, 4, 2) if longer >= ratio * side), 1)
     try:
-        picture, _ = pictures.decode(image.encoded, image.orientation, ratio=ratio)
+        picture, _ = decoding.decode(image.encoded, image.orientation, ratio=ratio)
         picture.thumbnail((side, side), PIL.Image.Resampling.BILINEAR)
         data = io.BytesIO()
         picture.save(data, "JPEG", quality=_QUALITY)

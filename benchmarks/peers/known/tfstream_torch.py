@@ -18,8 +18,8 @@ class TfstreamTorch(protocol.Peer):
     """`pack` and `to_torch`."""
 
     title = "**tfstream**, `to_torch`"
-    requirements = ("torch==2.13.0", "tfstream")
-    about = "Pillow's decoder, without TensorFlow; global shuffle, exact resume"
+    requirements = ("torch==2.13.0", "simplejpeg", "tfstream")
+    about = "simplejpeg, without TensorFlow; global shuffle, exact resume"
 
     def pack(self, tree: str, samples: Sequence[Sample], out: Path, processes: int) -> int:
         """As users do; a validation split, where the tree has one, is packed as well."""
