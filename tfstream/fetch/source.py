@@ -206,6 +206,8 @@ class RemoteSource:
     def __init__(self, files: RemoteFiles, shards: Sequence[Shard]) -> None:
         self.files = files
         self.places = Places(shards)
+        self._lock = threading.Lock()
+        self._indexing: dict[int, Future[None]] = {}  # shards whose indexes are being read
 
     def shard(self, number: int) -> RemoteObject | None:
         """A shard whose records have known places; None where they have not yet."""
@@ -225,10 +227,29 @@ class RemoteSource:
             CorruptRecordError: An index is damaged.
             StorageError: One of them cannot be read.
         """
-        unknown = self.places.unknown(shards)
-        if not unknown:
-            return
-        wanted = [self.places.shards[number] for number in unknown]
+        with self._lock:  # windows that begin together want the same indexes, mostly
+            unknown = self.places.unknown(shards)
+            others = [self._indexing[number] for number in unknown if number in self._indexing]
+            mine = [number for number in unknown if number not in self._indexing]
+            read: Future[None] = Future()
+            self._indexing.update(dict.fromkeys(mine, read))
+        try:
+            if mine:
+                self._index(mine, counters)
+            read.set_result(None)
+        except BaseException as error:
+            read.set_exception(error)
+            raise
+        finally:
+            with self._lock:
+                for number in mine:
+                    del self._indexing[number]
+        for other in others:
+            other.result()
+
+    def _index(self, numbers: Sequence[int], counters: Counters) -> None:
+        """Reads the indexes of shards."""
+        wanted = [self.places.shards[number] for number in numbers]
         for shard in wanted:  # at the same time as the indexes
             self.files.look_up(shard.path)
         indexes = self.files.read([shard.index_path for shard in wanted], counters)
@@ -240,7 +261,7 @@ class RemoteSource:
                     f"{shard.bytes}: it was overwritten, or not copied whole. Copy the dataset "
                     "again, or pack it anew."
                 )
-        for number, shard, data in zip(unknown, wanted, indexes, strict=True):
+        for number, shard, data in zip(numbers, wanted, indexes, strict=True):
             self.places.add(number, data, self.files.directory.locate(shard.index_path))
 
     def key_of(self, index_name: str, offset: int) -> str:
