@@ -24,7 +24,7 @@ namespace {
 
 // Set by Python; answers by one of the functions at the end of this file.
 using Fetch = void (*)(int64_t ticket, int64_t stream, bool skip_corrupt, const char* source,
-                       const int64_t* numbers, int64_t n);
+                       const int64_t* numbers, int64_t n, const int64_t* samples);
 std::atomic<Fetch> fetch{nullptr};
 
 // Where the bytes of one record's frame are. The same struct stands in fetch/kernel.py.
@@ -100,12 +100,15 @@ class FetchRecordsKernel {
   void Compute(TF_OpKernelContext* context, Status* status) const {
     const Tensor numbers = Tensor::Input(context, 0, status);
     if (!status->ok()) return;
-    const Tensor source = Tensor::Input(context, 1, status);
+    const Tensor samples = Tensor::Input(context, 1, status);
     if (!status->ok()) return;
-    if (numbers.rank() != 1 || source.rank() != 0) {
+    const Tensor source = Tensor::Input(context, 2, status);
+    if (!status->ok()) return;
+    if (numbers.rank() != 1 || source.rank() != 0 || samples.rank() != 1 || samples.size() != 3) {
       status->Set(TF_INVALID_ARGUMENT,
-                  Format("tfstream: numbers must be a vector and source a scalar (got ranks %d and %d)",
-                         numbers.rank(), source.rank()));
+                  Format("tfstream: numbers must be a vector, samples one of 3 and source a scalar "
+                         "(got ranks %d, %d and %d)",
+                         numbers.rank(), samples.rank(), source.rank()));
       return;
     }
     const int64_t n = numbers.size();
@@ -128,7 +131,8 @@ class FetchRecordsKernel {
     call->counters = counters_.get();
     const int64_t ticket = OpenCalls().Add(call);
     const std::string text = StringElement::Read(source.data<uint8_t>());
-    function(ticket, stream_, skip_corrupt_, text.c_str(), numbers.data<int64_t>(), n);
+    function(ticket, stream_, skip_corrupt_, text.c_str(), numbers.data<int64_t>(), n,
+             samples.data<int64_t>());
     {
       std::unique_lock<std::mutex> lock(call->mutex);
       call->changed.wait(lock, [&] { return call->ended; });
@@ -146,7 +150,7 @@ class FetchRecordsKernel {
 }  // namespace
 
 void RegisterFetchRecords() {
-  RegisterOp("TfstreamFetchRecords", {"numbers: int64", "source: string"},
+  RegisterOp("TfstreamFetchRecords", {"numbers: int64", "samples: int64", "source: string"},
              {"records: string", "sound: bool"}, {"stream: int", "skip_corrupt: bool = false"},
              /*stateful=*/true, [](TF_ShapeInferenceContext* context, TF_Status* status) {
                TF_ShapeHandle* shape = TF_NewShapeHandle();

@@ -90,7 +90,8 @@ class MixedSource:
             begin, left = self.share.first(position), self.share.left(position)
 
             def read(first: tf.Tensor, end: tf.Tensor) -> Any:
-                return parse(self._read(readers, begin + tf.range(first, end), epoch))
+                window = tf.stack([epoch, first, end])
+                return parse(self._read(readers, begin + tf.range(first, end), window))
 
             return windows_of(left, self.records.window, read, ramp=self.records.remote > 0)
 
@@ -101,8 +102,9 @@ class MixedSource:
         read: Reader = make(source, self.stream, skip_corrupt=self.skip_corrupt)
         return read
 
-    def _read(self, readers: list[Reader], samples: tf.Tensor, epoch: tf.Tensor) -> Chunk:
+    def _read(self, readers: list[Reader], samples: tf.Tensor, window: tf.Tensor) -> Chunk:
         """The records of some of this worker's samples, int64 [n], in their order."""
+        epoch = window[0]
         index, count = self.share.world
         mixture = self.records.mixture
         positions = index + count * samples
@@ -124,7 +126,7 @@ class MixedSource:
                 present = tf.repeat(present, points.members) & members
                 steps = tf.range(points.members, dtype=tf.int64)
                 at = tf.reshape(at[:, None] * points.members + steps, [-1])
-            payloads, sound = read(rows)
+            payloads, sound = read(rows, window)
             if points:
                 sound = points.whole(sound)
             places.append(at)

@@ -309,12 +309,14 @@ def read_records(
 
 
 def fetch_records(
-    numbers: tf.Tensor, *, spec: Spec, stream: int, skip_corrupt: bool
+    numbers: tf.Tensor, samples: tf.Tensor, *, spec: Spec, stream: int, skip_corrupt: bool
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Takes records of a remote dataset through the process's fetcher; blocks until they are here.
 
     Args:
         numbers: int64 [n], of the records, over the chosen splits.
+        samples: int64 [3], which samples of an iteration want them: epoch, the first, the one
+            after the last. Those that follow one another are asked for in their order.
         spec: The dataset.
         stream: The stream whose counters are advanced.
         skip_corrupt: As for `read_records`.
@@ -328,13 +330,17 @@ def fetch_records(
     if lib is not None:
         text = tf.constant(spec.to_json())
         return tuple(
-            lib.tfstream_fetch_records(numbers, text, stream=stream, skip_corrupt=skip_corrupt)
+            lib.tfstream_fetch_records(
+                numbers, samples, text, stream=stream, skip_corrupt=skip_corrupt
+            )
         )
 
     fetch = functools.partial(
         standins.fetch_records, spec=spec, stream=stream, skip_corrupt=skip_corrupt
     )
-    records, sound = tf.numpy_function(fetch, [numbers], [tf.string, tf.bool], stateful=True)
+    records, sound = tf.numpy_function(
+        fetch, [numbers, samples], [tf.string, tf.bool], stateful=True
+    )
     records.set_shape(numbers.shape)
     sound.set_shape(numbers.shape)
     return records, sound

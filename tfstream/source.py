@@ -35,9 +35,10 @@ __all__ = [
     "translating",
 ]
 
-# From the numbers of some selected records, int64 [n], to their payloads, string [n], and whether
+# From the numbers of some selected records, int64 [n], and which samples want them, int64 [3]
+# (epoch, the first of them, the one after the last), to their payloads, string [n], and whether
 # they are sound, bool [n].
-Reader = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+Reader = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 # What one call of the kernel reads: many records save calls and wake-ups; but each of the
 # interleaved readers has two chunks in memory.
@@ -152,7 +153,7 @@ class Source:
                 points=points,
                 draws=self.draws,
             )
-            records, sound = records_of(numbers)
+            records, sound = records_of(numbers, tf.stack([epoch, first, end]))
             if points:
                 sound = points.whole(sound)
             return parse(Chunk(records, sound, uniforms, present))
@@ -193,7 +194,7 @@ def local_reader(table: RecordTable, stream: int, *, skip_corrupt: bool) -> Read
     shards, offsets = _tensor(table.shards), _tensor(table.offsets)
     lengths = _tensor(table.lengths)
 
-    def read(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def read(numbers: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return ops.read_records(
             files,
             tf.gather(shards, numbers),
@@ -220,8 +221,8 @@ def translating(read: Reader, foreign: ForeignRecords | None, *, skip_corrupt: b
     keys, rows = foreign.keys, foreign.rows
     selected = None if rows is None else tf.constant(rows, tf.int64)
 
-    def ours(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        records, sound = read(numbers)
+    def ours(numbers: tf.Tensor, samples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        records, sound = read(numbers, samples)
         own = numbers if selected is None else tf.gather(selected, numbers)
         made = tf.fill(tf.shape(numbers), "") if keys is None else _keys_of(keys, own)
         return ops.translate_records(

@@ -154,10 +154,15 @@ def read_records(
     return records, sound
 
 
-def fetch_records(numbers: Any, *, spec: Spec, stream: int, skip_corrupt: bool) -> Found:
+def fetch_records(
+    numbers: Any, samples: Any, *, spec: Spec, stream: int, skip_corrupt: bool
+) -> Found:
     """Takes records of a remote dataset through the process's fetcher; see `ops.fetch_records`."""
     counters = fetcher().counters(stream)
-    found = fetcher().read(fetcher().source(spec), numbers, counters, skip_corrupt=skip_corrupt)
+    turn = fetcher().turns.take((stream, spec), *samples.tolist())
+    found = fetcher().read(
+        fetcher().source(spec), numbers, counters, turn=turn, skip_corrupt=skip_corrupt
+    )
     sound = np.array([payload is not None for payload in found], bool)
     _streams[stream].count(
         samples=int(sound.sum()),

@@ -94,7 +94,7 @@ class WindowSource:
                     points=points,
                     draws=self.draws,
                 )
-                records, sound = records_of(numbers)
+                records, sound = records_of(numbers, tf.stack([epoch, first, end]))
                 if points:
                     sound = points.whole(sound)
                 rows = parse(Chunk(records, sound, uniforms, present))
@@ -117,9 +117,10 @@ def remote_reader(records: RemoteRecords, stream: int, *, skip_corrupt: bool) ->
     """
     rows = None if records.rows is None else tf.constant(records.rows, tf.int64)
 
-    def read(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def read(numbers: tf.Tensor, samples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return ops.fetch_records(
             numbers if rows is None else tf.gather(rows, numbers),
+            samples,
             spec=records.spec,
             stream=stream,
             skip_corrupt=skip_corrupt,

@@ -10,6 +10,7 @@ from tfstream.fetch.counters import Counters
 from tfstream.fetch.downloads import Downloads
 from tfstream.fetch.objects import Writer
 from tfstream.fetch.source import RemoteFiles, RemoteSource
+from tfstream.fetch.turns import Turns
 from tfstream.fetch.window import Window
 from tfstream.format import manifest
 
@@ -55,3 +56,30 @@ def test_a_window_waits_for_shards_that_another_looks_up(tmp_path):
     second.join(10)
     downloads.close()
     assert placed == [3, 3]
+
+
+def test_a_window_that_is_ready_first_asks_in_its_turn(tmp_path):
+    root = tiny(tmp_path).root
+    names = [path for path in root.rglob("*") if path.is_file()]
+    directory = MemoryDirectory({str(p.relative_to(root)): p.read_bytes() for p in names})
+    shards = manifest.load(root).splits[0].shards
+    downloads, turns = Downloads(4), Turns()
+    source = RemoteSource(RemoteFiles(directory, None, downloads, Writer()), shards)
+    source.prepare(np.array([0]), Counters())
+    known = len(directory.reads)
+    first, second = turns.take("s", 0, 0, 1), turns.take("s", 0, 1, 2)
+
+    def fetch(number, turn):
+        with Window(source, np.array([number]), Counters(), turn) as window:
+            window.fetch()
+
+    ready = threading.Thread(target=fetch, args=(1, second))
+    ready.start()
+    ready.join(0.1)
+    assert len(directory.reads) == known
+    fetch(0, first)
+    ready.join(10)
+    downloads.close()
+    assert [read.offset for read in directory.reads[known:]] == sorted(
+        source.places.lookup(0, np.array([0, 1]))[0].tolist()
+    )

@@ -16,6 +16,7 @@ from tfstream.errors import CorruptRecordError
 from tfstream.fetch.ahead import WINDOWS_AHEAD, first_windows, window_records
 from tfstream.fetch.counters import Counters
 from tfstream.fetch.fetcher import fetcher
+from tfstream.fetch.turns import Turn, Turns
 from tfstream.format import index, record
 
 if TYPE_CHECKING:
@@ -112,20 +113,23 @@ class RemoteRecords:
 
         counters = Counters()
         source = fetcher().source(self.spec)
+        turns, places = Turns(), itertools.count()
 
-        def fetch(wanted: Integers) -> list[bytes | None]:
-            return fetcher().read(source, wanted, counters, skip_corrupt=skip_corrupt)
+        def fetch(wanted: Integers, turn: Turn) -> list[bytes | None]:
+            return fetcher().read(source, wanted, counters, turn=turn, skip_corrupt=skip_corrupt)
+
+        def begin(wanted: Integers) -> Future[list[bytes | None]]:
+            place = next(places)
+            return pool.submit(fetch, wanted, turns.take(None, 0, place, place + 1))
 
         under_way: collections.deque[Future[list[bytes | None]]] = collections.deque()
         asked = windows()
         pool = ThreadPoolExecutor(WINDOWS_AHEAD, "tfstream-window")
         try:
-            under_way.extend(
-                pool.submit(fetch, each) for each in itertools.islice(asked, WINDOWS_AHEAD)
-            )
+            under_way.extend(map(begin, itertools.islice(asked, WINDOWS_AHEAD)))
             while under_way:
                 payloads = under_way.popleft().result()
-                under_way.extend(pool.submit(fetch, each) for each in itertools.islice(asked, 1))
+                under_way.extend(map(begin, itertools.islice(asked, 1)))
                 yield from payloads
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

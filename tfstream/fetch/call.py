@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tfstream.fetch.counters import Counters
     from tfstream.fetch.source import RemoteSource
+    from tfstream.fetch.turns import Turn
 
 __all__ = ["UNAVAILABLE", "Call"]
 
@@ -50,6 +51,7 @@ class Call:
         numbers: int64 [n], of the records.
         opened: Gives the dataset; may take its time.
         ended: Is called with (ticket, code, message), once.
+        turn: When they may be asked for.
         skip_corrupt: Leave out a corrupt record instead of failing.
     """
 
@@ -61,6 +63,7 @@ class Call:
         *,
         opened: Callable[[], RemoteSource],
         ended: Callable[[int, int, str], None],
+        turn: Turn,
         skip_corrupt: bool,
     ) -> None:
         self._ticket = ticket
@@ -68,13 +71,14 @@ class Call:
         self._numbers = numbers
         self._opened = opened
         self._ended = ended
+        self._turn = turn
         self._skip_corrupt = skip_corrupt
         self._window: Window | None = None
         self._delivered: tuple[npt.NDArray[Any], dict[int, str]] | None = None
 
     def serve_cached(self, source: RemoteSource) -> bool:
         """Delivers and ends, if every record is cached and sound."""
-        self._window = Window(source, self._numbers, self._counters)
+        self._window = Window(source, self._numbers, self._counters, self._turn)
         try:
             if not self._window.look():
                 return False
@@ -98,12 +102,13 @@ class Call:
         code, message = 0, ""
         try:
             if self._window is None:
-                self._window = Window(self._opened(), self._numbers, self._counters)
+                self._window = Window(self._opened(), self._numbers, self._counters, self._turn)
             with self._window as window:
                 self._repair(window, *(self._delivered or self._deliver(window)))
         except BaseException as error:  # an op that is never ended would wait for ever
             code = next((code for kind, code in _CODES if isinstance(error, kind)), _INTERNAL)
             message = f"tfstream: {str(error) or type(error).__name__}"
+        self._turn.over()
         self._counters.add(wait_seconds=time.monotonic() - begun)
         self._ended(self._ticket, code, message)
         if self._window is not None:

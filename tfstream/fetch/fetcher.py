@@ -21,6 +21,7 @@ from tfstream.fetch.counters import Counters
 from tfstream.fetch.downloads import Downloads
 from tfstream.fetch.objects import Writer
 from tfstream.fetch.source import RemoteFiles, RemoteSource, Spec
+from tfstream.fetch.turns import Turns
 from tfstream.fetch.window import Window
 from tfstream.fetch.workers import Workers
 from tfstream.format import manifest, record
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from tfstream.cache.pages import PageCache
+    from tfstream.fetch.turns import Turn
     from tfstream.storage.directory import Directory
     from tfstream.v1.manifest_pb2 import Manifest
 
@@ -40,7 +42,11 @@ _ENDING = "tfstream: the process is ending"
 
 
 class Fetcher:
-    """Everything of a process that has to do with remote datasets; made once."""
+    """Everything of a process that has to do with remote datasets; made once.
+
+    Attributes:
+        turns: Of its streams' windows.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -52,6 +58,7 @@ class Fetcher:
         self._files: weakref.WeakValueDictionary[Spec, RemoteFiles] = weakref.WeakValueDictionary()
         self._caches: dict[tuple[str, int | None], PageCache] = {}
         self._downloads: dict[int, Downloads] = {}
+        self.turns = Turns()
         self._writer = Writer()
         self._workers = Workers()
         self._streams: dict[int, Counters] = {}
@@ -140,6 +147,7 @@ class Fetcher:
         numbers: npt.NDArray[np.int64],
         counters: Counters,
         *,
+        turn: Turn | None = None,
         skip_corrupt: bool = False,
     ) -> list[bytes | None]:
         """Records by number, checked.
@@ -148,6 +156,7 @@ class Fetcher:
             source: The dataset.
             numbers: int64 [n].
             counters: What is done is added here.
+            turn: When they may be asked for; None: at once.
             skip_corrupt: Give None for a corrupt record instead of failing.
 
         Returns:
@@ -158,7 +167,7 @@ class Fetcher:
             StorageError: Something cannot be read.
         """
         payloads: list[bytes | None] = [None] * len(numbers)
-        with Window(source, numbers, counters) as window:
+        with Window(source, numbers, counters, turn) as window:
             window.fetch()
             bad = []
             for row, place in enumerate(window.places()):
@@ -187,6 +196,7 @@ class Fetcher:
         skip_corrupt: bool,
         spec: str,
         numbers: npt.NDArray[np.int64],
+        samples: tuple[int, int, int],
     ) -> None:
         """Answers the native op: at once where all is cached, from another thread where not."""
         with self._lock:
@@ -203,6 +213,7 @@ class Fetcher:
             numbers,
             opened=lambda: source or self.source(Spec.from_json(spec)),
             ended=self._ended,
+            turn=self.turns.take((stream, spec), *samples),
             skip_corrupt=skip_corrupt,
         )
         if source is None or not call.serve_cached(source):

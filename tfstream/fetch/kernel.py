@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["deliver", "end", "register"]
 
-Begin = Callable[[int, int, bool, str, "npt.NDArray[np.int64]"], None]
+Begin = Callable[[int, int, bool, str, "npt.NDArray[np.int64]", tuple[int, int, int]], None]
 
 _FETCH = ctypes.CFUNCTYPE(
     None,
@@ -27,6 +27,7 @@ _FETCH = ctypes.CFUNCTYPE(
     ctypes.c_char_p,
     ctypes.POINTER(ctypes.c_int64),
     ctypes.c_int64,
+    ctypes.POINTER(ctypes.c_int64),
 )
 _FLAW_BYTES = 200
 _INTERNAL = 13  # TensorFlow's code
@@ -41,8 +42,8 @@ def register(native: ctypes.CDLL, begin: Begin) -> None:
 
     Args:
         native: The kernel's library.
-        begin: Is called with (ticket, stream, skip_corrupt, source, numbers), from any thread,
-            and must see to it that the ticket is ended.
+        begin: Is called with (ticket, stream, skip_corrupt, source, numbers, samples), from any
+            thread, and must see to it that the ticket is ended.
     """
     global _native, _callback
     native.tfstream_deliver.argtypes = [
@@ -57,11 +58,11 @@ def register(native: ctypes.CDLL, begin: Begin) -> None:
     native.tfstream_end.restype = None
 
     def fetch(
-        ticket: int, stream: int, skip: bool, source: bytes, numbers: Any, count: int
+        ticket: int, stream: int, skip: bool, source: bytes, numbers: Any, count: int, samples: Any
     ) -> None:
         try:
             copied = np.ctypeslib.as_array(numbers, (count,)).copy()
-            begin(ticket, stream, skip, source.decode(), copied)
+            begin(ticket, stream, skip, source.decode(), copied, tuple(samples[:3]))
         except BaseException as error:  # nobody else would end it, and the op waits
             end(ticket, _INTERNAL, f"tfstream: {type(error).__name__}: {error}")
 

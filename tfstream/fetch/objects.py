@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tfstream.fetch.counters import Counters
     from tfstream.fetch.downloads import Downloads
     from tfstream.fetch.local_file import LocalFile
+    from tfstream.fetch.turns import Turn
     from tfstream.storage.directory import Directory, ObjectInfo
 
 __all__ = ["Flight", "Piece", "RemoteObject", "Want", "Writer", "bring"]
@@ -268,12 +269,13 @@ class Want:
     pieces: list[Piece] = dataclasses.field(default_factory=list)
 
 
-def bring(wants: Sequence[Want], counters: Counters) -> None:
+def bring(wants: Sequence[Want], counters: Counters, turn: Turn | None = None) -> None:
     """Waits until every wanted byte is in a piece or in the cache.
 
     Args:
         wants: Of objects that are in use.
         counters: Of the stream that wants them.
+        turn: Is over when all has been asked for; None: nobody waits for that.
 
     Raises:
         StorageError: A range cannot be fetched.
@@ -291,6 +293,8 @@ def bring(wants: Sequence[Want], counters: Counters) -> None:
             flights += [(want, flight) for flight in started]
             if elsewhere:
                 again.append(want)
+        if turn:
+            turn.over()
         for want, flight in flights:
             want.pieces.append(Piece(flight.begin, flight.end, flight.future.result()))
         unfinished = again

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from tfstream.fetch.counters import Counters
+    from tfstream.fetch.turns import Turn
 
 __all__ = ["PLACE", "Window"]
 
@@ -50,12 +51,18 @@ class Window:
         source: The dataset.
         numbers: int64 [n], of its records.
         counters: Of the stream that wants them.
+        turn: When it may ask for their bytes; None: at once.
     """
 
     def __init__(
-        self, source: RemoteSource, numbers: npt.NDArray[np.int64], counters: Counters
+        self,
+        source: RemoteSource,
+        numbers: npt.NDArray[np.int64],
+        counters: Counters,
+        turn: Turn | None = None,
     ) -> None:
         self.source = source
+        self._turn = turn
         self._numbers = numbers
         self._counters = counters
         self._stack = contextlib.ExitStack()
@@ -75,7 +82,9 @@ class Window:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the cached files and of the pieces in memory."""
+        """Lets go of its turn, the cached files and the pieces in memory."""
+        if self._turn:
+            self._turn.over()
         self._parts.clear()
         self._again.clear()
         self._kept.clear()
@@ -110,7 +119,9 @@ class Window:
             self.source.prepare(self.source.places.shards_of(self._numbers), self._counters)
             if self.look():
                 return
-        bring([part.want for part in self._parts], self._counters)
+        if self._turn:
+            self._turn.wait()
+        bring([part.want for part in self._parts], self._counters, self._turn)
 
     def places(self) -> npt.NDArray[Any]:
         """Where each record's bytes are now: PLACE [n]; they stay until `close`."""
