@@ -94,7 +94,9 @@ def predicted(report: Report) -> list[Measured]:
     return found
 
 
-def measure(uri: str, case: Case, plan: Plan, cache: str | None) -> list[Measured]:
+def measure(
+    uri: str, case: Case, plan: Plan, cache: str | None, *, read_ahead: int = _READ_AHEAD
+) -> list[Measured]:
     """Streams."""
     data = tfstream.open(uri, cache_dir=cache).split("train")
     stream = data.stream(
@@ -105,7 +107,7 @@ def measure(uri: str, case: Case, plan: Plan, cache: str | None) -> list[Measure
         seed=plan.order.seed,
         world=(0, case.world),
         block_size=plan.order.block_size,
-        read_ahead=_READ_AHEAD,
+        read_ahead=read_ahead,
     )
     found = []
     before = stream.stats()
@@ -121,6 +123,19 @@ def measure(uri: str, case: Case, plan: Plan, cache: str | None) -> list[Measure
         found.append(Measured(fetched, requests, first, seconds))
         before = now
     return found
+
+
+def own_time(packed: Path, records: int) -> tuple[float, float]:
+    """Seconds that this machine takes to begin an epoch, and to make a request."""
+    with object_server.serving(packed.parent):
+        single = Plan(Order(records, block_size=1))
+        few = Case(world=records // 8, batch=1, epochs=12)
+        uri = f"gs://simulated-{next(_BUCKETS)}/{packed.name}"
+        begun = measure(uri, few, single, None, read_ahead=1)[2:]
+        start = statistics.median(epoch.first for epoch in begun)
+        uri = f"gs://simulated-{next(_BUCKETS)}/{packed.name}"
+        runs = measure(uri, Case(world=4, epochs=3), single, None)[1:]
+        return start, min((epoch.seconds - epoch.first) / epoch.requests for epoch in runs)
 
 
 def show(case: Case, samples: int, here: Measured, there: Measured, epoch: int) -> None:
@@ -154,11 +169,8 @@ def main() -> None:
     layout = sources.layout_of(local)
     print(f"{rounds.machine()}; {arguments.latency}, {arguments.bandwidth}")
     root = packed.parent
-    with object_server.serving(root):  # where nothing is waited for
-        once = Plan(Order(layout.records, block_size=64), batch_size=64, window=1)
-        uri = f"gs://simulated-{next(_BUCKETS)}/{packed.name}"
-        start = min(epoch.first for epoch in measure(uri, Case(world=64, epochs=3), once, None))
-    print(f"TensorFlow takes {start:.2f} s to begin an epoch")
+    start, request = own_time(packed, layout.records)
+    print(f"TensorFlow takes {start:.2f} s to begin an epoch, a request {request * 1e3:.2f} ms")
     with object_server.serving(root, latency=latency, bandwidth=bandwidth):
         for name in arguments.only:
             case = CASES[name]
@@ -174,6 +186,7 @@ def main() -> None:
                 step_seconds=case.step,
                 epochs=case.epochs,
                 start_seconds=start,
+                request_seconds=request,
             )
             print(f"{name}: predicted, measured, ratio")
             told = predicted(simulate(plan, layout, hosts=[0]))

@@ -15,7 +15,6 @@ from tfstream.simulate.traffic import Load
 __all__ = ["Times", "play"]
 
 _PIECE = 256 << 10  # bytes that have the link to themselves
-_REQUEST_SECONDS = 0.0004  # of a worker's time, for each request
 _AHEAD_BATCHES = 2  # that a stream makes before they are asked for
 _AHEAD_SAMPLES = 16  # and the samples that are being decoded
 
@@ -52,7 +51,7 @@ class _Worker:
     def __init__(self, loads: Sequence[Load], connections: int) -> None:
         self.loads = loads
         self.idle = connections
-        self.queue: list[tuple[float, int, _Task]] = []  # a heap, by when they were asked for
+        self.queue: deque[_Task] = deque()
         self.pending = [0] * len(loads)  # requests that have not been answered
         self.stage = [0] * len(loads)  # 1 looking up, 2 reading indexes, 3 records, 4 there
         self.started = self.taken = 0
@@ -139,10 +138,10 @@ class _Play:
     def _connect(self, worker: _Worker) -> None:
         while worker.idle and worker.queue:
             worker.idle -= 1
-            # One after the other: Python's lock is held while a request is made.
-            worker.busy_until = max(worker.busy_until, self._now) + _REQUEST_SECONDS
+            begin = max(worker.busy_until, self._now)
+            worker.busy_until = begin + self._plan.request_seconds
             seconds = worker.busy_until - self._now + self._plan.latency
-            self._after(seconds, "answered", heapq.heappop(worker.queue)[-1])
+            self._after(seconds, "answered", worker.queue.popleft())
 
     def _next_stage(self, worker: _Worker, window: int) -> None:
         """Sends the requests that a window has now; those for nothing are answered at once."""
@@ -150,7 +149,7 @@ class _Play:
         while not worker.pending[window] and worker.stage[window] < 4:
             stage = worker.stage[window] + 1
             if stage == 3 and window > worker.indexed:
-                return  # those before it ask for the same indexes, mostly
+                return  # those before it have their turn first
             worker.stage[window] = stage
             sizes: Sequence[int] = ()
             if stage == 1:
@@ -159,11 +158,7 @@ class _Play:
                 sizes = load.indexes
             elif stage == 3:
                 sizes = load.requests
-            # Windows that begin together take turns.
-            for place, size in enumerate(sizes):
-                asked = self._now + place * _REQUEST_SECONDS
-                task = _Task(worker, window, size)
-                heapq.heappush(worker.queue, (asked, next(self._numbers), task))
+            worker.queue.extend(_Task(worker, window, size) for size in sizes)
             worker.pending[window] = len(sizes)
             if stage == 3:
                 worker.indexed = window + 1

@@ -37,6 +37,8 @@ class Plan:
         step_seconds: That training takes for a batch; 0: it takes batches as they come.
         epochs: How many follow one another, from an empty cache on.
         start_seconds: That TensorFlow takes to begin an epoch, beside all that.
+        request_seconds: Of a worker's own time for each request; one after the other, as Python's
+            lock is held.
     """
 
     order: Order
@@ -52,6 +54,7 @@ class Plan:
     step_seconds: float = 0.0
     epochs: int = 2
     start_seconds: float = 0.1
+    request_seconds: float = 0.0004
 
     def __post_init__(self) -> None:
         for name in ("world", "batch_size", "workers_per_host", "window", "connections", "epochs"):
