@@ -1,10 +1,11 @@
 """Trains under a strategy of tf.distribute, in several ways; prints what came of each as JSON.
 
-python distributed.py DATASET DIRECTORY [INDEX PORT PORT]
+python distributed.py DATASET DIRECTORY [INDEX PORT PORT [KILLED_AFTER]]
 """
 
 import json
 import os
+import signal
 import sys
 
 import fitting
@@ -65,13 +66,37 @@ def mirrored(data, directory):
     }
 
 
-def worker(data, directory):
-    """One of two."""
-    index, *ports = map(int, sys.argv[3:])
+class Killed(fitting.Interrupt):
+    """Dies, as by kill -9, after so many steps; never: 0."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Counts."""
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def joined(index, ports):
+    """The strategy of a worker."""
     cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
     told = {"cluster": cluster, "task": {"type": "worker", "index": index}}
     os.environ["TF_CONFIG"] = json.dumps(told)
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def killed(data, directory):
+    """One of two, of which the second dies; or, if it does not, one who trains to the end."""
+    index, first, second, after = map(int, sys.argv[3:])
+    strategy = joined(index, [first, second])
+    ds = fitting.stream(data, batch_size=BATCH // 2, world=(index, 2), drop_remainder=True)
+    resume = tfstream.keras.ResumeStream(f"{directory}/killed", ds, 2)
+    return fit(strategy, ds, resume, Killed(after * index), distributed=True)[0]
+
+
+def worker(data, directory):
+    """One of two."""
+    index, *ports = map(int, sys.argv[3:])
+    strategy = joined(index, ports)
     share = {"batch_size": BATCH // 2, "world": (index, 2)}
     whole = fitting.stream(data, batch_size=BATCH, drop_remainder=True)
     done = {
@@ -96,4 +121,5 @@ def worker(data, directory):
 if __name__ == "__main__":
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     train = tfstream.open(sys.argv[1]).split("train")
-    print(json.dumps((worker if len(sys.argv) > 3 else mirrored)(train, sys.argv[2])))
+    way = {3: mirrored, 6: worker, 7: killed}[len(sys.argv)]
+    print(json.dumps(way(train, sys.argv[2])))

@@ -1,8 +1,10 @@
 """Streams under strategies of tf.distribute: real processes, and the losses of a single one."""
 
+import contextlib
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -50,6 +52,22 @@ def start(*arguments):
     )
 
 
+@contextlib.contextmanager
+def two(root, path, *arguments):
+    """Two workers of a cluster."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    workers = [start(root, path, index, *ports, *arguments) for index in range(2)]
+    try:
+        yield workers
+    finally:
+        for each in workers:
+            each.kill()
+            each.wait()
+
+
 def result(process):
     """What it printed."""
     out, err = process.communicate(timeout=240)
@@ -81,16 +99,8 @@ def test_two_workers_train_as_one_does_and_find_out_what_they_disagree_about(
     root, single, tmp_path
 ):
     losses, seen = single
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    workers = [start(root, tmp_path, index, *ports) for index in range(2)]
-    try:
+    with two(root, tmp_path) as workers:
         told = [result(each) for each in workers]
-    finally:
-        for each in workers:
-            each.kill()
     assert_trained_with([part for each in told for part in each["whole"][1]], seen)
     for index, each in enumerate(told):
         assert_losses(each["whole"][0], losses)
@@ -100,6 +110,29 @@ def test_two_workers_train_as_one_does_and_find_out_what_they_disagree_about(
         assert "unshardable" in each["sharded twice"]
         mistaken = f"this is worker {index} of 2, and its stream has world=({1 - index}, 2)"
         assert mistaken in each["world"]
+
+
+def test_a_cluster_goes_on_as_one_worker_after_a_kill_and_as_two_again(root, single, tmp_path):
+    with two(root, tmp_path, 9) as workers:
+        assert workers[1].wait(120) == -signal.SIGKILL
+    ds = fitting.stream(
+        tfstream.open(root).split("train"), batch_size=distributed.BATCH, drop_remainder=True
+    )
+    resume = tfstream.keras.ResumeStream(tmp_path / "killed", ds, 2)
+    seen = []
+    with pytest.raises(RuntimeError):
+        fitting.model(seen, dropout=0.0).fit(
+            ds.map(fitting.inputs),
+            epochs=2,
+            verbose=0,
+            shuffle=False,
+            callbacks=[resume, fitting.Interrupt(4)],
+        )
+    assert 0 < len(seen) <= 5
+    with two(root, tmp_path, 0) as workers:
+        told = [result(each) for each in workers]
+    for each in told:
+        assert_losses(each, single[0])
 
 
 def test_what_is_no_stream_is_not_distributed():
