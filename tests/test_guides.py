@@ -63,9 +63,20 @@ def test_the_blocks_of_the_page_on_buckets_run(place, directory, bucket, monkeyp
 
 
 def test_each_page_with_code_is_run():
-    run = {*PAGES, "buckets.md", "format.md", "query.md", "versions.md"}  # some by other files
+    elsewhere = {"augmentation.md", "buckets.md", "format.md", "query.md", "versions.md"}
     pages = ROOT.joinpath("docs").glob("*.md")
-    assert run == {page.name for page in pages if "\n```python\n" in page.read_text()}
+    assert elsewhere | set(PAGES) == {
+        page.name for page in pages if "\n```python\n" in page.read_text()
+    }
+
+
+def test_the_recipes_of_augmentation_run(directory):
+    page = (ROOT / "docs/augmentation.md").read_text()
+    own, others = page.split("\n## PyTorch\n")
+    names = shown.run(own, "augmentation.md")
+    assert names["batch"]["image"].shape == (8, 96, 96, 3)
+    pytest.importorskip("albumentations", reason="albumentations is not installed")
+    shown.run(others, "augmentation.md")
 
 
 @pytest.mark.parametrize(

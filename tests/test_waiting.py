@@ -59,7 +59,7 @@ def test_training_waits_for_a_slow_stream(train):
 def test_the_cardinality_and_the_elements_stay_as_they_are(train):
     ds = train.stream(batch_size=4, image=None, label="index", boxes="ragged", elements="dict")
     assert ds.cardinality() == 8
-    assert sorted(ds.element_spec) == ["box_labels", "boxes", "key", "label"]
+    assert sorted(ds.element_spec) == ["box_labels", "boxes", "key", "label", "seed"]
     assert isinstance(ds.element_spec["boxes"], tf.RaggedTensorSpec)
     keys = np.concatenate([batch["key"] for batch in ds.as_numpy_iterator()])
     assert len(set(keys)) == 30

@@ -126,7 +126,8 @@ class PackedDataset(Asking, Adapted):
                 visibility; zeros where a point is not known or outside the image), those of each
                 box's object. Mirrored, left and right ones change places. None: left out.
             elements: "tuple": (image, label, boxes, masks, keypoints) without what is left out;
-                "dict": `key`, what is named above, and `box_labels` (-1: padding).
+                "dict": `key`, what is named above, `box_labels` (-1: padding), and `seed`, int32
+                [2]: the sample's own in this epoch, for what is random in code of yours.
             shuffle: False: storage order.
             seed: Of the order and the augmentation, 0 to 2**63 - 1.
             epochs: How many follow one another; None: without end.

@@ -13,7 +13,7 @@ from tfstream.format.tensors import Contents, TensorSpec
 from tfstream.images import ImageSpec, Raw
 from tfstream.keypoint_names import partners
 
-__all__ = ["ArrayElements", "Elements", "StreamElements", "fitting"]
+__all__ = ["SEED_BITS", "ArrayElements", "Elements", "StreamElements", "fitting"]
 
 # What is made of images where nothing else is asked for.
 _UNSAID = ImageSpec(size=(224, 224))
@@ -22,6 +22,9 @@ LABELS = (None, "index", "one_hot", "multi_hot")
 MASKS = (None, "instance", "semantic")
 # In tuples, in this order; dicts have more.
 PARTS = ("image", "tensor", "label", "boxes", "masks", "keypoints", "target")
+
+# Of each of the two numbers of a sample's seed: as many as a drawn float32 has.
+SEED_BITS = 24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,8 +143,8 @@ class Elements:
 
     @property
     def draws(self) -> int:
-        """Random numbers that a sample needs."""
-        return self.spec.draws if self.spec else 0
+        """Random numbers that a sample needs: those of its image, and behind them its seed's."""
+        return (self.spec.draws if self.spec else 0) + 2 * (self.form == "dict")
 
 
 @dataclasses.dataclass(frozen=True)

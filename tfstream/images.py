@@ -168,7 +168,7 @@ def plan(spec: ImageSpec, height: tf.Tensor, width: tf.Tensor, draws: tf.Tensor)
         spec: How images are made.
         height: int [...], of the pictures as displayed, in pixels.
         width: int [...].
-        draws: float32 [..., spec.draws], uniform in [0, 1).
+        draws: float32 [..., at least spec.draws], uniform in [0, 1).
 
     Returns:
         The views, with the same leading axes. They depend on nothing else.
@@ -191,7 +191,7 @@ def plan(spec: ImageSpec, height: tf.Tensor, width: tf.Tensor, draws: tf.Tensor)
             rows, columns = _central_extent(height, width, out_height / out_width)
         top, left = _middle(height - rows), _middle(width - columns)
     window = tf.cast(tf.stack([top, left, rows, columns], axis=-1), tf.float32)
-    flip = draws[..., -1] < 0.5 if spec.flip else tf.zeros(tf.shape(height), tf.bool)
+    flip = draws[..., spec.draws - 1] < 0.5 if spec.flip else tf.zeros(tf.shape(height), tf.bool)
     return View(window, flip)
 
 

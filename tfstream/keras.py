@@ -1,4 +1,4 @@
-"""What Keras's `fit` takes: a data generator, callbacks beside a stream, help with `tf.distribute`.
+"""Keras beside a stream: augmentation, a data generator, callbacks, help with `tf.distribute`.
 
 Importing this module imports neither Keras nor TensorFlow, which its backend need not be.
 """
@@ -7,14 +7,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tfstream.adapters.augmentation import Augment
     from tfstream.adapters.generator import DataGenerator
     from tfstream.adapters.keras import StreamMonitor
     from tfstream.adapters.resume import ResumeStream
     from tfstream.adapters.strategies import distribute, prepare
 
-__all__ = ["DataGenerator", "ResumeStream", "StreamMonitor", "distribute", "prepare"]
+__all__ = [
+    "Augment",
+    "DataGenerator",
+    "ResumeStream",
+    "StreamMonitor",
+    "distribute",
+    "prepare",
+]
 
 _HOMES = {
+    "Augment": "tfstream.adapters.augmentation",
     "DataGenerator": "tfstream.adapters.generator",
     "ResumeStream": "tfstream.adapters.resume",
     "StreamMonitor": "tfstream.adapters.keras",

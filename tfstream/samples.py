@@ -12,7 +12,7 @@ from tfstream import images, raw_tensors
 from tfstream import keypoints as keypoints_lib
 from tfstream import labels as labels_lib
 from tfstream import masks as masks_lib
-from tfstream.elements import PARTS
+from tfstream.elements import PARTS, SEED_BITS
 from tfstream.format import example, shapes, tensors
 from tfstream.format.tensors import TensorSpec
 
@@ -101,6 +101,7 @@ def parser(
             row["source"] = chunk.source
         if example.KEY in features:
             row["key"] = parsed[example.KEY]
+            row["seed"] = tf.cast(chunk.uniforms[:, -2:] * 2.0**SEED_BITS, tf.int32)
         if pictured:
             row["encoded"] = parsed[example.ENCODED]
         for name, spec in elements.tensors.items():
@@ -163,7 +164,8 @@ def finisher(
 
     @tf.autograph.experimental.do_not_convert
     def finish(row: dict[str, Any]) -> Any:
-        out: dict[str, Any] = {"key": row["key"]} if elements.form == "dict" else {}
+        own = ("key", "seed") if elements.form == "dict" else ()
+        out: dict[str, Any] = {name: row[name] for name in own}
         if elements.spec:
             out["image"] = images.render(
                 elements.spec,

@@ -129,6 +129,7 @@ class Recipe:
             return made[0]
         out: dict[str, Any] = {name: [sample[name] for sample in made] for name in made[0]}
         stacked = ["label"] if self.parts.label else []
+        stacked += ["seed"] if self.parts.form == "dict" else []
         stacked += self.parts.tensors
         stacked += ["image"] if isinstance(self.parts.image, ImageSpec) else []
         if isinstance(self.parts.boxes, int):

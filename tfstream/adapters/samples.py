@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfstream.adapters import decoding, pictures, shapes, views
+from tfstream.elements import SEED_BITS
 from tfstream.errors import CorruptRecordError
 from tfstream.format import example, tensors
 from tfstream.format.features import Features
@@ -39,9 +40,9 @@ def make(
         place: Where the record was read, for messages.
 
     Returns:
-        `key` str, and what is asked for: `image`, or `tensor`; `label` (int, or float32 [classes]),
-        `target`, `boxes` float32 [n, 4], `box_labels` int64 [n], `masks` and `keypoints` as
-        streams have them.
+        `key` str, in dicts `seed` int32 [2], and what is asked for: `image`, or `tensor`; `label`
+        (int, or float32 [classes]), `target`, `boxes` float32 [n, 4], `box_labels` int64 [n],
+        `masks` and `keypoints` as streams have them.
 
     Raises:
         CorruptRecordError: The record is no Example, its image cannot be decoded, or its features
@@ -49,6 +50,8 @@ def make(
     """
     record = Features(payload, place)
     out: dict[str, Any] = {"key": record.text(example.KEY)}
+    if parts.form == "dict":
+        out["seed"] = (draws[-2:] * 2.0**SEED_BITS).astype(np.int32)
     spec = parts.spec
     height, width = int(record.first(example.HEIGHT, 0)), int(record.first(example.WIDTH, 0))
     window = views.plan(spec, height, width, draws) if spec else None
@@ -145,6 +148,8 @@ def _objects(
 def blank(parts: ArrayElements, sample: dict[str, Any]) -> dict[str, Any]:
     """What stands in the place of a missing member of a data point: as streams have it."""
     out: dict[str, Any] = {"key": ""}
+    if "seed" in sample:
+        out["seed"] = sample["seed"]
     image = sample.get("image")
     if isinstance(image, bytes):
         out["image"] = b""

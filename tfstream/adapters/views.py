@@ -45,10 +45,10 @@ def plan(spec: ImageSpec, height: int, width: int, draws: npt.NDArray[np.float32
         spec: How images are made.
         height: Of the picture as displayed, in pixels.
         width: Of the picture.
-        draws: float32 [spec.draws], uniform in [0, 1).
+        draws: float32 [at least spec.draws], uniform in [0, 1).
     """
     rows, columns = height, width
-    flip = bool(spec.flip and draws[-1] < 0.5)
+    flip = bool(spec.flip and draws[spec.draws - 1] < 0.5)
     if spec.mode == "random_crop":
         rows, columns = _random_extent(spec, height, width, float(draws[0]), float(draws[1]))
         top = min(int((height - rows + 1) * float(draws[2])), height - rows)
