@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import numpy as np
+import outlined
 import pytest
 import scenes
 import tiny_dataset
@@ -278,6 +280,31 @@ def test_a_batch_is_the_streams_own(client: TestClient, packed: Path) -> None:
     assert told["steps"] == len(batches)
     last = get(client, "batch", q="objects > 0", step=10**6, **given)
     assert last["step"] == told["steps"] - 1
+
+
+def test_masks_and_keypoints_follow_in_a_batch(tmp_path: Path) -> None:
+    path = outlined.write(tmp_path / "packed")
+    given = {"batch_size": 4, "seed": 3, "height": 40, "width": 40, "flip": 1, "area": "0.5"}
+    told = get(client_of(path), "batch", **given)
+    points = tuple(outlined.TIPS)
+    spec = tfstream.ImageSpec(size=(40, 40), mode="random_crop", flip=True, area=(0.5, 1.0))
+    code = f'boxes="ragged", masks="instance", keypoints={points!r}, seed=3)'
+    assert told["code"].endswith(code)
+    stream = tfstream.open(path).to_numpy_iterator(
+        batch_size=4, image=spec, label=None, boxes="ragged", masks="instance",
+        keypoints=points, elements="dict", seed=3,
+    )  # fmt: skip
+    expected = next(iter(stream))
+    for number, each in enumerate(told["images"]):
+        for place, item in enumerate(each["objects"]):
+            mask = expected["masks"][number][place]
+            inside = np.arange(len(item["mask"]["runs"])) % 2 == 1
+            np.testing.assert_array_equal(np.repeat(inside, item["mask"]["runs"]), mask.ravel())
+            for (x, y, visibility, name), point, named in zip(
+                item["keypoints"], expected["keypoints"][number][place], points, strict=True
+            ):
+                assert name == named
+                np.testing.assert_allclose([y, x, visibility], point, atol=1e-5)
 
 
 def test_a_bucket_is_viewed_through_the_cache(own: Path, bucket, tmp_path: Path) -> None:
