@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shutil
 from pathlib import Path
@@ -89,3 +90,24 @@ def test_each_message_that_is_explained_is_one_of_the_code(message):
     text = " ".join(path.read_text() for path in sources)
     text = re.sub(r'""".*?"""', "", text, flags=re.DOTALL)  # docstrings are no messages
     assert message in re.sub(r'"\s+f?"', "", text)  # strings that go on in the next line
+
+
+@pytest.mark.parametrize("name", [n for n in tfstream.__all__ if n not in ("keras", "versions")])
+def test_each_name_of_the_package_is_on_the_page_of_the_api(name):
+    listed = re.findall(r"^::: (\S+)$", (ROOT / "docs/reference.md").read_text(), re.MULTILINE)
+    assert any(_found(path) is getattr(tfstream, name) for path in listed)
+
+
+@pytest.mark.parametrize("module", ["keras", "versions"])
+def test_each_function_of_its_modules_is_on_the_page_of_the_api(module):
+    listed = re.findall(r"^::: (\S+)$", (ROOT / "docs/reference.md").read_text(), re.MULTILINE)
+    there = {path.rpartition(".")[2] for path in listed}
+    names = getattr(tfstream, module).__all__
+    assert there >= {name for name in names if module == "keras" or name[0].islower()}
+
+
+def _found(path):
+    """What an identifier of mkdocstrings names."""
+    module, _, name = path.rpartition(".")
+    found = importlib.import_module(module)
+    return getattr(found, name)
