@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import shutil
 from pathlib import Path
@@ -95,7 +96,8 @@ def test_each_message_that_is_explained_is_one_of_the_code(message):
 @pytest.mark.parametrize("name", [n for n in tfstream.__all__ if n not in ("keras", "versions")])
 def test_each_name_of_the_package_is_on_the_page_of_the_api(name):
     listed = re.findall(r"^::: (\S+)$", (ROOT / "docs/reference.md").read_text(), re.MULTILINE)
-    assert any(_found(path) is getattr(tfstream, name) for path in listed)
+    documented = inspect.unwrap(getattr(tfstream, name))  # pack is made of what returns numbers
+    assert any(_found(path) is documented for path in listed)
 
 
 @pytest.mark.parametrize("module", ["keras", "versions"])
@@ -109,5 +111,4 @@ def test_each_function_of_its_modules_is_on_the_page_of_the_api(module):
 def _found(path):
     """What an identifier of mkdocstrings names."""
     module, _, name = path.rpartition(".")
-    found = importlib.import_module(module)
-    return getattr(found, name)
+    return getattr(importlib.import_module(module), name)

@@ -12,11 +12,14 @@ __all__ = ["COLUMNS", "plot", "table"]
 COLUMNS = {
     "pack images/s": True,
     "epoch images/s": True,
+    "steady images/s": True,
     "first batch s": False,
     "random access ms": False,
     "resume s": False,
     "memory MB": False,
 }
+
+_ACROSS = 4  # measures that a table has, to fit a page
 
 Rounds = Mapping[str, Mapping[str, Sequence[float]]]
 
@@ -54,8 +57,14 @@ def ratio(ours: Sequence[float], theirs: Sequence[float], *, more_is_better: boo
 
 
 def table(rounds: Rounds, titles: Mapping[str, str]) -> str:
-    """A Markdown table: behind each value, how many times better the first peer is."""
+    """Markdown tables of a few measures each: behind a value, how many times better ours is."""
     shown = [name for name in COLUMNS if any(values.get(name) for values in rounds.values())]
+    parts = [shown[begin : begin + _ACROSS] for begin in range(0, len(shown), _ACROSS)]
+    return "\n".join(_part(rounds, titles, names) for names in parts)
+
+
+def _part(rounds: Rounds, titles: Mapping[str, str], shown: Sequence[str]) -> str:
+    """One table; peers that have none of its measures are left out."""
     lines = ["| | " + " | ".join(f"{name} | ÷" for name in shown) + " |"]
     lines.append("| --- |" + " --- | --- |" * len(shown))
     ours = next(iter(rounds.values()))
@@ -65,7 +74,8 @@ def table(rounds: Rounds, titles: Mapping[str, str]) -> str:
             mine = values.get(name, [])
             better = ratio(ours.get(name, []), mine, more_is_better=COLUMNS[name])
             cells.append(f"{cell(mine)} | {better}")
-        lines.append(f"| {titles[peer]} | " + " | ".join(cells) + " |")
+        if any(values.get(name) for name in shown):
+            lines.append(f"| {titles[peer]} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
