@@ -19,7 +19,7 @@ COLUMNS = {
     "memory MB": False,
 }
 
-_ACROSS = 4  # measures that a table has, to fit a page
+_ACROSS = 3  # measures that a table has, to fit a page
 
 Rounds = Mapping[str, Mapping[str, Sequence[float]]]
 
