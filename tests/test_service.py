@@ -1,20 +1,17 @@
 """Streams over a tf.data service: real dispatchers and workers, each a process of its own."""
 
 import contextlib
-import functools
-import os
 import pathlib
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import trees
+from verbs import Verb
 
 import tfstream
 from tfstream.cache import catalog
@@ -25,52 +22,21 @@ pytestmark = pytest.mark.kernel
 SPEC = tfstream.ImageSpec(size=(20, 24), mode="random_crop", flip=True)
 
 
-def elsewhere():
-    """How a verb is run away from the tree, whose own package may have no kernel."""
-    package = str(pathlib.Path(tfstream.__file__).parents[1])
-    return {"cwd": pathlib.Path("/"), "env": {**os.environ, "PYTHONPATH": package}}
-
-
-class Process:
-    """A verb of the command line that runs until it is told to end."""
-
-    def __init__(self, *arguments):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tfstream.cli.app", *map(str, arguments)],
-            **elsewhere(),
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    @functools.cached_property
-    def address(self):
-        """What it prints once it listens."""
-        return self.process.stdout.readline().split()[-1]
-
-    def end(self, number=signal.SIGTERM):
-        """Its exit status."""
-        self.process.send_signal(number)
-        try:
-            return self.process.wait(30)
-        finally:
-            self.process.kill()
-
-
 class Cluster:
-    """A dispatcher and workers."""
+    """A dispatcher and workers, each of which prints its address once it listens."""
 
     def __init__(self, stack, *arguments):
         self._stack, self._arguments = stack, arguments
-        self.dispatch(0)
-        self.port = self.dispatcher.address.rpartition(":")[2]
+        self.port = self.dispatch(0).rpartition(":")[2]
         self.address = f"grpc://127.0.0.1:{self.port}"
 
     def dispatch(self, port):
-        """Starts the dispatcher."""
+        """Starts the dispatcher; its address."""
         self.dispatcher = self._start("dispatcher", "--port", port, *self._arguments)
+        return self.dispatcher.line().split()[-1]
 
     def _start(self, *arguments):
-        started = Process(*arguments)
+        started = Verb(*arguments)
         self._stack.callback(started.end)
         return started
 
@@ -79,7 +45,7 @@ class Cluster:
         command = ("worker", "--dispatcher", self.address, *arguments)
         started = [self._start(*command) for _ in range(count)]
         for each in started:
-            assert each.address.startswith("127.0.0.1:")
+            assert each.line().split()[-1].startswith("127.0.0.1:")
         return started
 
 
@@ -271,7 +237,7 @@ def test_a_worker_joins_a_remote_stream_and_each_fetches_into_its_own_cache(
         cluster.workers(1, "--cache-dir", caches[0])
         arguments = {"batch_size": 1, "read_ahead": "40KB"}
         epochs = list(served(stream(data, service=cluster.address, **arguments)))
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while not all(map(cached, caches)) and time.monotonic() < until:
             time.sleep(0.05)  # they write beside the stream
         assert all(map(cached, caches))
@@ -296,8 +262,7 @@ def test_who_dies_within_an_epoch_costs_no_sample_and_who_is_told_to_ends(
                 assert first.end(signal.SIGKILL) == -signal.SIGKILL
             if number == 50:
                 assert cluster.dispatcher.end(signal.SIGKILL) == -signal.SIGKILL
-                cluster.dispatch(cluster.port)
-                assert cluster.dispatcher.address.endswith(f":{cluster.port}")
+                assert cluster.dispatch(cluster.port).endswith(f":{cluster.port}")
             if number == 90:  # none is left, and another one joins
                 assert second.end(signal.SIGTERM) == 0
                 (late,) = cluster.workers(1)
@@ -331,12 +296,7 @@ def test_a_worker_with_a_bad_argument_says_so(cluster, tmp_path):
         (("worker", "--dispatcher", cluster.address, "--cache-dir", tmp_path / "file"), 1, "file"),
         (("dispatcher", "--port", cluster.port), 1, f"cannot listen on port {cluster.port}"),
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", "tfstream.cli.app", *map(str, arguments)],
-            **elsewhere(),
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.returncode == status, done.stderr
-        assert message in done.stderr.splitlines()[-1]
+        verb = Verb(*arguments, errors=tmp_path / "errors")
+        assert verb.wait() == status
+        assert message in (tmp_path / "errors").read_text().splitlines()[-1]
+        (tmp_path / "errors").unlink()
