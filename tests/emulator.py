@@ -8,8 +8,8 @@
 
 `upload`, `put`, `get`, `names` and `delete` go past the proxy: they neither suffer from faults nor
 count. The emulator is a process of its own, one for all tests of a run, and holds everything in
-memory; the proxy runs in the test's process, one for each test. The emulator alone, until its
-standard input ends: `python tests/emulator.py PORT`.
+memory, of one test at a time; the proxy runs in the test's process, one for each test. The emulator
+alone, until its standard input ends: `python tests/emulator.py PORT`.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ import dataclasses
 import http.client
 import json
 import secrets
-import socket
+import shlex
 import subprocess
 import sys
-import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,28 +96,16 @@ def _ask(url: str, method: str, path: str, body: bytes, kind: str) -> bytes:
 @contextlib.contextmanager
 def run_emulator() -> Iterator[str]:
     """Starts the emulator; its URL."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, __file__, str(port)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    command = [sys.executable, __file__, "0"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, **pipes, text=True) as process:
         try:
-            _wait_for(port, process)
+            port = process.stdout.readline().strip()
+            if not port:
+                raise RuntimeError(f"the emulator does not start: {shlex.join(command)}")
             yield f"http://127.0.0.1:{port}"
         finally:
             process.kill()
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 60
-    while True:
-        try:
-            _ask(f"http://127.0.0.1:{port}", "GET", "/", b"", "")
-            return
-        except OSError:
-            if process.poll() is not None or time.monotonic() > until:
-                raise
-            time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")
@@ -143,15 +130,12 @@ def bucket(emulator: str, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch) ->
     body = json.dumps({"name": name}).encode()
     _ask(emulator, "POST", "/storage/v1/b?project=test", body, "application/json")
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", proxy.url)
-    made = Bucket(name, emulator, proxy)
-    yield made
-    # Its objects would stay in the emulator's memory.
-    for each in made.names():
-        made.delete(each)
+    yield Bucket(name, emulator, proxy)
+    _ask(emulator, "GET", "/wipe", b"", "")  # or its objects would stay in memory
 
 
 def main(port: int) -> None:
-    """Runs the emulator until standard input ends."""
+    """Runs the emulator until standard input ends; prints its port, where 0 is given any."""
     import http.server
     import logging
 
@@ -159,7 +143,8 @@ def main(port: int) -> None:
 
     logging.disable()
     http.server.HTTPServer.request_queue_size = 256
-    with create_server("127.0.0.1", port, in_memory=True):
+    with create_server("127.0.0.1", port, in_memory=True) as server:
+        print(server._api._httpd.server_address[1], flush=True)
         sys.stdin.read()
 
 
