@@ -21,6 +21,7 @@ from tfstream.errors import (
     InvalidArgumentError,
     ObjectNotFoundError,
 )
+from tfstream.fetch.fetcher import fetcher
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +44,17 @@ def stream(data, **arguments):
 
 
 def samples(ds):
-    """Everything that an iteration yields, as one list of (key, image)."""
-    return [
+    """Everything that an iteration yields, as one list of (key, image); the cache has it then."""
+    found = [
         (key, image)
         for element in ds.as_numpy_iterator()
         for key, image in zip(element["key"].tolist(), element["image"].tolist(), strict=True)
     ]
+    fetcher()._writer.flush()
+    return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def expected(packed):
     ds = stream(tfstream.open(packed))
     return [samples(ds) for _ in range(3)]
