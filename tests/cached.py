@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 import sys
-import time
+import threading
 from pathlib import Path
 
 from tfstream.cache import PAGE, CachedObject, PageCache
@@ -16,6 +16,7 @@ from tfstream.storage.directory import ObjectInfo
 
 OBJECTS = 12
 SIZE = 300 * PAGE + 123
+LAST_STEPS = 300
 
 
 def info(number: int, size: int = SIZE, generation: str = "1") -> ObjectInfo:
@@ -70,13 +71,19 @@ def check(target: CachedObject, number: int, begin: int, end: int) -> int:
     return found
 
 
-def train(directory: str, limit: str, seconds: str, seed: str) -> None:
-    """Reads parts of objects as a stream would, checking each byte, until the time is up."""
+def train(directory: str, limit: str, seed: str) -> None:
+    """Reads parts of objects as a stream would, checking each byte.
+
+    Goes on until a line comes in, and for some more steps: with locks that somebody who died had.
+    """
     rng = random.Random(int(seed))
     cache = PageCache(directory, int(limit))
-    end_at = time.monotonic() + float(seconds)
+    told = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.readline(), told.set()), daemon=True).start()
     steps = kept = hits = 0
-    while time.monotonic() < end_at:
+    left = LAST_STEPS
+    while left:
+        left -= told.is_set()
         number = rng.randrange(OBJECTS)
         target = cached(cache, number)
         begin = rng.randrange(target.size)

@@ -59,11 +59,11 @@ def full(directory: Path) -> None:
         hog = directory / "hog"
         with open(hog, "wb", buffering=0) as file:
             _fill_up(file)
-        begun = time.monotonic()
+        begun = time.thread_time()
         for _ in range(100):
             assert not fill(cached.cached(cache, 30), 30, 50 * PAGE)
             assert not fill(cached.cached(cache, 31), 31)
-        assert time.monotonic() - begun < 1
+        assert time.thread_time() - begun < 1
         assert check(cached.cached(cache, 30), 30, 0, SIZE) == 50 * PAGE
         cache.publish({"cache_hits": 1})
         assert len(SAID) == 1, SAID

@@ -27,12 +27,14 @@ class Act:
         error: Raised after `after` bytes; None: all goes well.
         after: Bytes that come before that, or before the stall.
         seconds: That the read takes until then.
+        until: What the read waits for before all that.
         stall: Seconds in which it then brings nothing, after which it is a fault.
     """
 
     error: StorageError | None = None
     after: int = 0
     seconds: float = 0.0
+    until: Callable[[], bool] = lambda: True
     stall: float = 0.0
 
 
@@ -114,6 +116,9 @@ class MemoryDirectory(Directory):
         shut = threading.Event()
         attempt.opened(shut.set)
         end = len(buffer) if act.error is None and not act.stall else min(act.after, len(buffer))
+        while not act.until():
+            if shut.wait(0.002):
+                raise TransientError("the connection was closed")
         if act.seconds and shut.wait(act.seconds):
             raise TransientError("the connection was closed")
         buffer[:end] = data[read.offset : read.offset + end]

@@ -38,10 +38,10 @@ def test_elements_are_given_in_their_turn_in_whichever_order_they_come():
 
 
 def test_what_is_lost_is_asked_for_again_and_what_follows_it(monkeypatch, capfd):
-    monkeypatch.setattr(arrivals, "PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(arrivals, "PATIENCE_SECONDS", 3)
     given, asked = elements(swapped, lambda number, given: (number == 7) & (given == 0))
     assert (given, asked) == (list(range(COUNT)), [0, 7])
-    assert "the test: no batch in its turn for 1 s" in capfd.readouterr().err
+    assert "the test: no batch in its turn for 3 s" in capfd.readouterr().err
 
 
 def test_what_does_not_fit_into_memory_is_asked_for_again(monkeypatch):

@@ -16,7 +16,7 @@ from tfstream.errors import InvalidArgumentError
 
 
 def wait_for(records: list[logging.LogRecord], count: int) -> list[str]:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while len(records) < count and time.monotonic() < end:
         time.sleep(0.005)
     return [record.getMessage() for record in records]

@@ -185,7 +185,7 @@ def test_a_claim_keeps_other_processes_away_until_it_is_released(
     assert target.try_claim(0, PAGE) is None
     assert target.try_claim(5 * PAGE, SIZE) is None
     assert cached.cached(cache, 2).try_claim(0, PAGE) is not None
-    holder.communicate("\n", timeout=20)
+    holder.communicate("\n", timeout=120)
     with target.try_claim(0, SIZE) as claim:
         assert claim is not None
 
@@ -287,10 +287,10 @@ def test_looking_is_cheap(cache: PageCache) -> None:
     fill(target, 1)
 
     def seconds(call: Callable[[], object]) -> float:
-        begin = time.perf_counter()
+        begin = time.thread_time()
         for _ in range(2000):
             call()
-        return (time.perf_counter() - begin) / 2000
+        return (time.thread_time() - begin) / 2000
 
     def use() -> None:
         with target.use():

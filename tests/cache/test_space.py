@@ -151,14 +151,17 @@ def test_files_of_other_names_are_left_alone(tmp_path: Path) -> None:
 
 def test_four_writers_at_once_stay_below_the_limit(tmp_path: Path, start: Start) -> None:
     limit = 6 * SIZE  # of twelve objects
-    writers = [start("train", tmp_path, limit, 3, seed) for seed in range(4)]
+    writers = [start("train", tmp_path, limit, seed) for seed in range(4)]
     for writer in writers:
         assert writer.stdout.readline() == "1\n"
+    for writer in writers:
+        writer.stdin.write("\n")
+        writer.stdin.flush()
     most = 0
     while any(writer.poll() is None for writer in writers):
         most = max(most, cached.disk_use(tmp_path))
         time.sleep(0.001)
-    outputs = [writer.communicate(timeout=30)[0].splitlines()[-1] for writer in writers]
+    outputs = [writer.communicate(timeout=120)[0].splitlines()[-1] for writer in writers]
     assert [writer.returncode for writer in writers] == [0] * 4
     assert all(int(output.split()[2]) > 100 for output in outputs), "much was kept by all"
     assert limit / 2 < most <= limit + 4 * 62 * PAGE

@@ -33,10 +33,10 @@ def test_a_process_tells_its_counters_and_seldom(cache: PageCache) -> None:
 
 def test_publishing_is_cheap(cache: PageCache) -> None:
     counters = {"cache_hits": 1.0}
-    begin = time.perf_counter()
+    begin = time.thread_time()
     for _ in range(10_000):
         cache.publish(counters)
-    assert time.perf_counter() - begin < 0.2
+    assert time.thread_time() - begin < 0.2
 
 
 def test_the_file_of_a_dead_process_is_removed_by_who_looks(
@@ -46,7 +46,7 @@ def test_the_file_of_a_dead_process_is_removed_by_who_looks(
     process.stdout.readline()
     assert [told.pid for told in running(cache.directory)] == [process.pid]
     process.kill()
-    process.wait(20)
+    process.wait(120)
     assert running(cache.directory) == []
     (left,) = (tmp_path / "cache" / "streams").iterdir()
     then = time.time() - 60  # so that it is not one that is being made

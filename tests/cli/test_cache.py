@@ -108,7 +108,7 @@ def test_clear_leaves_what_is_in_use(tfstream, place: Path, holder) -> None:
     assert result.status == 0
     assert result.out.startswith("removed 2 objects, ")
     assert result.out.endswith("; 1 object in use left\n")
-    assert process.communicate("\n", timeout=20)[0] == "done\n"
+    assert process.communicate("\n", timeout=120)[0] == "done\n"
     assert tfstream("cache", "clear", "--all", "--cache-dir", place).out.startswith("removed 1 obj")
     assert cached.disk_use(place) == 0
 

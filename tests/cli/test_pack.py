@@ -114,7 +114,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     while process.poll() is None and not list((tmp_path / "out").glob(".packing/*/*.json")):
         time.sleep(0.005)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=20)
+    _, told = process.communicate(timeout=120)
     assert process.returncode == 130, told
     assert "the same command goes on where it stopped" in told
     assert "Traceback" not in told

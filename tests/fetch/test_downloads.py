@@ -61,7 +61,7 @@ def downloading(connections: int = 4, policy: Policy = QUICK) -> Iterator[Downlo
         downloads.close()
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -99,7 +99,7 @@ def test_every_byte_is_right_whatever_the_faults(
             for offset, length in ranges
         ]
         for (offset, length), future in zip(ranges, futures, strict=True):
-            assert future.result(10) == DATA[offset : offset + length]
+            assert future.result(60) == DATA[offset : offset + length]
     assert directory.most <= connections
     sums = counters.snapshot()
     assert sums["fetches"] == len(directory.reads) == len(ranges) + sums["retries"]
@@ -128,14 +128,14 @@ def test_every_byte_is_right_when_requests_race(acts: list[Act]) -> None:
             for i in range(8)
         ]
         for i, future in enumerate(futures):
-            assert future.result(10) == DATA[7 * i : 7 * i + 2000]
+            assert future.result(60) == DATA[7 * i : 7 * i + 2000]
 
 
 def warm(downloads: Downloads, directory: MemoryDirectory) -> None:
     """Lets the downloads learn how fast requests usually are."""
     script, directory._script = directory._script, lambda read: GOOD
     for _ in range(10):
-        downloads.submit(directory, directory.stat("a"), 0, 100, Counters()).result(10)
+        downloads.submit(directory, directory.stat("a"), 0, 100, Counters()).result(60)
     directory._script = script
     directory.reads.clear()
 
@@ -147,18 +147,19 @@ def test_downloads_start_in_the_order_in_which_they_were_submitted() -> None:
             downloads.submit(directory, directory.stat("a"), offset, 10, Counters())
             for offset in range(100)
         ]
-        concurrent.futures.wait(futures, 10)
+        concurrent.futures.wait(futures, 60)
     assert [read.offset for read in directory.reads] == list(range(100))
 
 
 def test_as_many_requests_run_at_once_as_there_are_connections_and_no_more() -> None:
-    directory = MemoryDirectory({"a": DATA}, lambda read: Act(seconds=0.02))
+    act = Act(seconds=0.02, until=lambda: directory.most >= 5)
+    directory = MemoryDirectory({"a": DATA}, lambda read: act)
     with downloading(5) as downloads:
         futures = [
             downloads.submit(directory, directory.stat("a"), offset, 10, Counters())
             for offset in range(40)
         ]
-        concurrent.futures.wait(futures, 10)
+        concurrent.futures.wait(futures, 60)
     assert directory.most == 5
 
 
@@ -167,19 +168,19 @@ def test_no_more_threads_start_than_there_is_work_for() -> None:
     before = threading.active_count()
     with downloading(16) as downloads:
         for offset in range(30):
-            downloads.submit(directory, directory.stat("a"), offset, 10, Counters()).result(10)
-            time.sleep(0.001)  # the thread is idle again
+            downloads.submit(directory, directory.stat("a"), offset, 10, Counters()).result(60)
+            assert eventually(lambda: downloads._idle > 0)
         assert threading.active_count() - before <= 3
 
 
 def test_work_that_comes_at_once_does_not_wait_for_the_one_thread_that_is_idle() -> None:
     directory = MemoryDirectory({"a": DATA}, lambda read: STALL if read.offset else GOOD)
     with downloading(2) as downloads:
-        downloads.submit(directory, directory.stat("a"), 0, 10, Counters()).result(10)
+        downloads.submit(directory, directory.stat("a"), 0, 10, Counters()).result(60)
         for _ in range(20):
             stalled = downloads.submit(directory, directory.stat("a"), 1, 10, Counters())
             other = downloads.submit(directory, directory.stat("a"), 0, 10, Counters())
-            assert other.result(5) == DATA[:10]
+            assert other.result(60) == DATA[:10]
             stalled.cancel()
 
 
@@ -189,7 +190,7 @@ def test_a_retry_asks_only_for_what_has_not_come() -> None:
     counters = Counters()
     with downloading() as downloads:
         future = downloads.submit(directory, directory.stat("a"), 50, 1500, counters)
-        assert future.result(10) == DATA[50:1550]
+        assert future.result(60) == DATA[50:1550]
     assert [(read.offset, read.length) for read in directory.reads] == [
         (50, 1500),
         (650, 900),
@@ -203,23 +204,23 @@ def test_bytes_that_all_came_with_a_fault_are_not_trusted() -> None:
     directory = MemoryDirectory({"a": DATA}, in_turn(Act(error=fault("bad end"), after=900)))
     with downloading() as downloads:
         future = downloads.submit(directory, directory.stat("a"), 0, 900, Counters())
-        assert future.result(10) == DATA[:900]
+        assert future.result(60) == DATA[:900]
     assert [(read.offset, read.length) for read in directory.reads] == [(0, 900), (0, 900)]
 
 
 def test_the_time_that_the_server_asks_for_is_waited() -> None:
     directory = MemoryDirectory({"a": DATA}, in_turn(Act(error=fault(retry_after=0.3))))
     with downloading() as downloads:
-        downloads.submit(directory, directory.stat("a"), 0, 10, Counters()).result(10)
+        downloads.submit(directory, directory.stat("a"), 0, 10, Counters()).result(60)
     first, second = directory.reads
-    assert 0.3 <= second.at - first.at < 1
+    assert 0.3 <= second.at - first.at < 30
 
 
 def test_stalls_are_added_up() -> None:
     acts = [Act(error=fault("no byte", stalled=10.0)), Act(error=fault("no byte", stalled=2.5))]
     directory, counters = MemoryDirectory({"a": DATA}, in_turn(*acts)), Counters()
     with downloading() as downloads:
-        downloads.submit(directory, directory.stat("a"), 0, 10, counters).result(10)
+        downloads.submit(directory, directory.stat("a"), 0, 10, counters).result(60)
     assert counters.snapshot()["stall_seconds"] == 12.5
 
 
@@ -234,9 +235,9 @@ def test_when_the_patience_ends_one_error_says_what_was_tried() -> None:
             match=r"memory://bucket/a, bytes 4096 to 4196: not one byte came for 0\.2 s, in \d+ "
             r"tries; the last fault: 503 Slow down\. .*start again",
         ) as caught:
-            future.result(10)
+            future.result(60)
         assert not isinstance(caught.value, TransientError)
-        assert 0.2 <= time.monotonic() - began < 2
+        assert 0.2 <= time.monotonic() - began < 30
     assert f"in {len(directory.reads)} tries" in str(caught.value)
 
 
@@ -245,7 +246,7 @@ def test_patience_lasts_as_long_as_bytes_come() -> None:
     directory = MemoryDirectory({"a": DATA}, lambda read: act if read.length > 1 else GOOD)
     with downloading(policy=Policy(first_backoff=0.001, patience=0.2)) as downloads:
         future = downloads.submit(directory, directory.stat("a"), 0, 30, Counters())
-        assert future.result(10) == DATA[:30]
+        assert future.result(60) == DATA[:30]
 
 
 def test_faults_that_last_are_warned_of_once_for_all_downloads(
@@ -258,7 +259,7 @@ def test_faults_that_last_are_warned_of_once_for_all_downloads(
         futures = [
             downloads.submit(directory, directory.stat("a"), 0, 100, Counters()) for _ in range(4)
         ]
-        concurrent.futures.wait(futures, 10)
+        concurrent.futures.wait(futures, 60)
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("tfstream", "WARNING")
     assert "memory://bucket/a, bytes 0 to 100: not one byte came for 0 s" in record.getMessage()
@@ -279,7 +280,7 @@ def test_an_object_that_was_overwritten_is_final() -> None:
     info = directory.stat("a")
     directory.objects["a"] = DATA[::-1]
     with downloading() as downloads, pytest.raises(ObjectChangedError, match=r"bucket/a"):
-        downloads.submit(directory, info, 0, 10, Counters()).result(10)
+        downloads.submit(directory, info, 0, 10, Counters()).result(60)
 
 
 @pytest.mark.parametrize(("offset", "length"), [(-1, 5), (0, 0), (1 << 20, 1), (10, 1 << 20)])
@@ -290,52 +291,52 @@ def test_a_range_outside_the_object_is_refused(offset: int, length: int) -> None
 
 
 def test_a_hedge_overtakes_a_request_that_stalls_and_the_loser_is_cut_short() -> None:
-    directory = MemoryDirectory({"a": DATA}, in_turn(Act(stall=60, after=300)))
+    directory = MemoryDirectory({"a": DATA}, in_turn(Act(stall=600, after=300)))
     counters = Counters()
     with downloading(8, HEDGING) as downloads:
         warm(downloads, directory)
-        began = time.monotonic()
         future = downloads.submit(directory, directory.stat("a"), 100, 1000, counters)
-        assert future.result(10) == DATA[100:1100]
-        assert time.monotonic() - began < 1
-        assert eventually(lambda: directory.running == 0, 1)
+        assert future.result(60) == DATA[100:1100]
+        assert eventually(lambda: directory.running == 0)
     assert directory.cut == 1
     assert [(read.offset, read.length) for read in directory.reads] == [(100, 1000), (400, 700)]
     assert eventually(lambda: counters.snapshot()["fetches"] == 2)
     sums = counters.snapshot()
     assert (sums["hedges"], sums["hedges_won"], sums["retries"]) == (1, 1, 0)
     assert sums["bytes_fetched"] == 1000
-    assert 0.05 < sums["stall_seconds"] < 1
+    assert 0.05 < sums["stall_seconds"] < 60
 
 
 def test_before_peers_are_known_a_request_without_a_byte_is_hedged_too() -> None:
     directory = MemoryDirectory({"a": DATA}, in_turn(STALL))
     with downloading(8, HEDGING) as downloads:
         future = downloads.submit(directory, directory.stat("a"), 0, 1000, Counters())
-        assert future.result(10) == DATA[:1000]
+        assert future.result(60) == DATA[:1000]
 
 
 def test_a_request_that_beats_its_hedge_wins() -> None:
-    directory = MemoryDirectory({"a": DATA}, in_turn(Act(seconds=0.25), STALL))
+    slow = Act(until=lambda: len(directory.reads) == 2)
+    directory = MemoryDirectory({"a": DATA}, in_turn(slow, STALL))
     counters = Counters()
     with downloading(64, HEDGING) as downloads:
         warm(downloads, directory)
         future = downloads.submit(directory, directory.stat("a"), 0, 1000, counters)
-        assert future.result(10) == DATA[:1000]
-        assert eventually(lambda: directory.running == 0, 1)
+        assert future.result(60) == DATA[:1000]
+        assert eventually(lambda: directory.running == 0)
     assert (len(directory.reads), directory.cut) == (2, 1)
     assert counters.snapshot()["hedges_won"] == 0
 
 
 def test_a_request_as_slow_as_its_peers_is_not_hedged() -> None:
     directory = MemoryDirectory({"a": DATA}, lambda read: Act(seconds=0.1))
-    with downloading(64, Policy(hedge_after=0.01, hedge_share=1)) as downloads:
+    policy = Policy(hedge_after=0.01, hedge_share=1, hedge_factor=30)  # on a busy machine, too
+    with downloading(64, policy) as downloads:
         futures = [
             downloads.submit(directory, directory.stat("a"), 0, 10, Counters()) for _ in range(16)
         ]
-        concurrent.futures.wait(futures, 10)
+        concurrent.futures.wait(futures, 60)
         before = len(directory.reads)
-        downloads.submit(directory, directory.stat("a"), 0, 10, Counters()).result(10)
+        downloads.submit(directory, directory.stat("a"), 0, 10, Counters()).result(60)
     assert len(directory.reads) == before + 1
 
 
@@ -345,7 +346,7 @@ def test_one_stall_after_the_other_is_overtaken() -> None:
         warm(downloads, directory)
         for _ in range(4):
             future = downloads.submit(directory, directory.stat("a"), 0, 1000, Counters())
-            assert future.result(10) == DATA[:1000]
+            assert future.result(60) == DATA[:1000]
 
 
 def first_or_hedge(first: Act, hedge: Act) -> Callable[[Read], Act]:
@@ -353,12 +354,13 @@ def first_or_hedge(first: Act, hedge: Act) -> Callable[[Read], Act]:
 
 
 def test_a_hedge_that_fails_does_no_harm() -> None:
-    acts = in_turn(Act(seconds=0.25), Act(error=AccessDeniedError("no role")))
+    slow = Act(until=lambda: len(directory.reads) == 2 and directory.running == 1)
+    acts = in_turn(slow, Act(error=AccessDeniedError("no role")))
     directory = MemoryDirectory({"a": DATA}, acts)
     with downloading(8, HEDGING) as downloads:
         warm(downloads, directory)
         future = downloads.submit(directory, directory.stat("a"), 0, 1000, Counters())
-        assert future.result(10) == DATA[:1000]
+        assert future.result(60) == DATA[:1000]
     assert len(directory.reads) == 2
 
 
@@ -373,7 +375,7 @@ def test_hedges_stay_a_small_share_when_all_is_slow() -> None:
             downloads.submit(directory, directory.stat("a"), offset, 10, counters)
             for offset in range(160)
         ]
-        assert not concurrent.futures.wait(futures, 20).not_done
+        assert not concurrent.futures.wait(futures, 60).not_done
     # Two in a burst at first, for 16 connections, and then one for ten requests that did well.
     assert 0 < counters.snapshot()["hedges"] <= 2 + (160 + 18) // 10
 
@@ -390,7 +392,7 @@ def test_hedges_have_few_connections_of_their_own() -> None:
             downloads.submit(directory, directory.stat("a"), offset, 10, Counters())
             for offset in range(64)
         ]
-        assert not concurrent.futures.wait(futures, 20).not_done
+        assert not concurrent.futures.wait(futures, 60).not_done
     assert 16 < directory.most <= 16 + 2
 
 
@@ -398,7 +400,7 @@ def test_without_a_share_nothing_is_hedged_and_nobody_watches() -> None:
     directory = MemoryDirectory({"a": DATA}, lambda read: Act(seconds=0.1))
     counters = Counters()
     with downloading(2, Policy(hedge_after=0.01, hedge_share=0)) as downloads:
-        downloads.submit(directory, directory.stat("a"), 0, 10, counters).result(10)
+        downloads.submit(directory, directory.stat("a"), 0, 10, counters).result(60)
     assert counters.snapshot()["hedges"] == 0
 
 
@@ -412,14 +414,12 @@ def test_closing_cuts_short_what_runs_and_fails_what_waits() -> None:
     gate = threading.Event()
     futures.append(downloads.call(gate.wait))
     assert eventually(lambda: directory.running == 2)
-    began = time.monotonic()
     downloads.close()
     downloads.close()
-    assert time.monotonic() - began < 0.5
     for future in futures:
         with pytest.raises(StorageError, match=r"given up"):
             future.result(0)
-    assert eventually(lambda: directory.running == 0, 1)
+    assert eventually(lambda: directory.running == 0)
     assert directory.cut == 2
     gate.set()
 
@@ -453,7 +453,7 @@ def test_a_download_that_is_cancelled_while_it_waits_is_never_started() -> None:
             for offset in range(3)
         )
         assert second.cancel()
-        assert third.result(10) == DATA[2:12]
+        assert third.result(60) == DATA[2:12]
         assert first.result(0) == DATA[:10]
     assert [read.offset for read in directory.reads] == [0, 2]
 
@@ -466,7 +466,7 @@ def test_a_download_that_is_cancelled_while_it_runs_is_cut_short() -> None:
         assert future.cancel()
         assert concurrent.futures.wait([future], 1).done == {future}
         other = downloads.submit(directory, directory.stat("a"), 5, 10, Counters())
-        assert other.result(10) == DATA[5:15]
+        assert other.result(60) == DATA[5:15]
     assert directory.cut == 1
     assert len(directory.reads) == 2
 
@@ -475,9 +475,9 @@ def test_a_function_is_called_in_its_turn_and_its_error_is_passed_on() -> None:
     with downloading(1) as downloads:
         first = downloads.call(lambda: threading.current_thread().name)
         second = downloads.call(lambda: 1 // 0)
-        assert first.result(10) == "tfstream-fetch"
+        assert first.result(60) == "tfstream-fetch"
         with pytest.raises(ZeroDivisionError):
-            second.result(10)
+            second.result(60)
 
 
 def test_the_error_of_a_bug_says_where_it_is() -> None:
@@ -503,7 +503,7 @@ def test_a_request_that_is_done_is_left_alone() -> None:
 
     directory = Noting({"a": DATA}, in_turn(Act(error=fault()), GOOD))
     with downloading(1) as downloads:
-        downloads.submit(directory, directory.stat("a"), 0, 10, Counters()).result(10)
+        downloads.submit(directory, directory.stat("a"), 0, 10, Counters()).result(60)
     # Their connections may serve others by now.
     assert [attempt.cancelled for attempt in attempts] == [False, False]
 

@@ -146,7 +146,7 @@ def test_ctrl_c_ends_the_workers_and_can_be_resumed(tree, whole, tmp_path):
     process = start(tree, dest, processes=2)
     wait_for(lambda: finished(dest) >= 5, process)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=20)
+    _, told = process.communicate(timeout=120)
     assert "KeyboardInterrupt" in told
     assert told.count("Traceback") == 1  # the workers say nothing
     assert not manifest.versions(dest)
@@ -209,7 +209,7 @@ def test_when_the_disk_fills_up_the_same_command_goes_on(tree, whole, small_disk
                 pass
         except OSError:
             pass
-    _, told = process.communicate(timeout=30)
+    _, told = process.communicate(timeout=120)
     assert "StorageError: No space left in" in told
     assert "goes on where it stopped" in told
     filler.unlink()

@@ -262,10 +262,10 @@ def test_what_is_no_text_is_refused() -> None:
 def test_parsing_takes_milliseconds_after_the_first_time() -> None:
     text = "@limit:5 (labels.dog >= 1 or label:cat) and not (width < 100 or camera in [a, b]) "
     parse(text)
-    start = time.perf_counter()
+    start = time.thread_time()
     for _ in range(20):
         parse(text)
-    assert (time.perf_counter() - start) / 20 < 0.02
+    assert (time.thread_time() - start) / 20 < 0.02
 
 
 def test_the_parser_is_not_loaded_before_it_is_needed() -> None:

@@ -141,7 +141,7 @@ def test_silence_ends_a_try(directory: GcsDirectory, bucket: Bucket, fault: str)
     with pytest.raises(errors.TransientError, match=r"no byte came for 1 s") as caught:
         _read(directory, info)
     assert caught.value.stalled == 1.0
-    assert 0.9 < time.monotonic() - begun < 3
+    assert 0.9 < time.monotonic() - begun < 20  # of 30
     assert _read(directory, info) == DATA
 
 
@@ -169,9 +169,10 @@ def test_retry_after_is_passed_on(
 
 @pytest.mark.parametrize("fault", ["stall", "silence"])
 def test_cancelling_an_attempt_ends_a_read_that_waits_at_once(bucket: Bucket, fault: str) -> None:
-    directory = GcsDirectory(bucket.uri, stall=30.0)
+    directory = GcsDirectory(bucket.uri, stall=600.0)
     bucket.put("x", DATA)
     info = directory.stat("x")
+    bucket.proxy.stall_seconds = 600
     bucket.proxy.script(fault)
     attempt = Attempt()
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -183,8 +184,8 @@ def test_cancelling_an_attempt_ends_a_read_that_waits_at_once(bucket: Bucket, fa
         begun = time.monotonic()
         attempt.cancel()
         with pytest.raises(errors.TransientError):
-            reading.result(timeout=5)
-        assert time.monotonic() - begun < 0.3
+            reading.result(timeout=60)
+        assert time.monotonic() - begun < 20  # of 600
     assert _read(directory, info) == DATA
 
 

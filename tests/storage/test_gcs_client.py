@@ -160,7 +160,7 @@ def test_a_machine_without_credentials_reads_what_is_public(authenticated: Bucke
     begun = time.monotonic()
     directory = GcsDirectory(authenticated.uri)
     assert _read(directory, directory.stat("x")) == DATA
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 8
 
 
 def test_a_machine_without_credentials_is_told_how_to_get_some(authenticated: Bucket) -> None:
@@ -215,7 +215,7 @@ def test_looking_for_credentials_is_quick_and_silent_where_there_are_none(
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True
     )
-    assert float(done.stdout) < 4
+    assert float(done.stdout) < 6
     assert done.stderr == ""
 
 
@@ -291,7 +291,8 @@ def test_a_read_over_tls_that_waits_can_be_cut_short(
     authenticated: Bucket, tls: FaultProxy
 ) -> None:
     authenticated.put("x", DATA)
-    directory = GcsDirectory(authenticated.uri, Access(anonymous=True), stall=30.0)
+    directory = GcsDirectory(authenticated.uri, Access(anonymous=True), stall=600.0)
+    tls.stall_seconds = 600
     info = directory.stat("x")
     for fault in ("stall", "silence"):
         tls.script(fault)
@@ -300,7 +301,7 @@ def test_a_read_over_tls_that_waits_can_be_cut_short(
         begun = time.monotonic()
         with pytest.raises(errors.TransientError):
             directory.read_range(info, 0, memoryview(bytearray(info.size)), attempt)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 60
 
 
 class _Tunnel(socketserver.StreamRequestHandler):
