@@ -226,6 +226,7 @@ def _ints(*values: int) -> example_pb2.Feature:
         (_with(image__metadata=_texts(b"[" * 100_000)), "features cannot be read"),
         (_with(image__metadata=_texts(b'{"a": 99999999999999999999}')), "features cannot be read"),
     ],
+    ids=lambda given: given if isinstance(given, str) else "features",
 )
 def test_features_that_contradict_each_other_are_named(payload: bytes, message: str) -> None:
     with pytest.raises(errors.CorruptRecordError) as caught:
