@@ -8,6 +8,7 @@ import socket
 import time
 
 import numpy as np
+import outlined
 import pytest
 import tensorflow as tf
 import trees
@@ -87,6 +88,23 @@ def batches(ds):
         (tuple(np.atleast_1d(e["key"])), *(np.asarray(e[n]).tobytes() for n in ("image", "label")))
         for e in ds.as_numpy_iterator()
     ]
+
+
+@pytest.mark.parametrize("masks", ["instance", "semantic"])
+def test_masks_and_keypoints_come_as_they_do_without_the_service(cluster, tmp_path, masks):
+    data = tfstream.open(outlined.write(tmp_path / "packed"))
+    spec = tfstream.ImageSpec(size=(30, 36), mode="random_crop", flip=True, area=(0.5, 1.0))
+    arguments = {"image": spec, "label": None, "boxes": 3, "masks": masks}
+    arguments |= {"keypoints": outlined.TIPS}
+    here = list(stream(data, **arguments).as_numpy_iterator())
+    there = list(stream(data, **arguments, service=cluster.address).as_numpy_iterator())
+    assert len(here) == len(there) == 4
+    assert {"masks", "keypoints", "seed"} <= here[0].keys()
+    for ours, theirs in zip(here, there, strict=True):
+        for name, values in ours.items():
+            np.testing.assert_array_equal(values, theirs[name])
+        assert ours["masks"].any()
+        assert ours["keypoints"].any()
 
 
 def test_every_epoch_has_the_batches_that_it_has_without_the_service_in_their_order(cluster, train):
