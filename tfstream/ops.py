@@ -16,8 +16,8 @@ from tfstream import standins
 from tfstream.fetch import kernel
 from tfstream.fetch.fetcher import fetcher
 from tfstream.fetch.source import Spec
-from tfstream.format import index
 from tfstream.format.foreign import Translator
+from tfstream.format.lookup import key_at
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -87,7 +87,7 @@ def _native() -> ctypes.CDLL:
 def _key_of(path: bytes, offset: int, out: Any, capacity: int) -> bool:
     """Tells the kernel the key of a record, from the index beside the shard."""
     try:
-        key = index.key_at(path.decode(), offset)
+        key = key_at(path.decode(), offset)
     except Exception:  # called from C: an exception has nowhere to go, and the record's
         return False  # place is in the message anyway
     if key is None:

@@ -17,7 +17,8 @@ import numpy as np
 
 from tfstream.errors import CorruptRecordError, UnknownLabelError
 from tfstream.fetch.fetcher import fetcher
-from tfstream.format import index, record
+from tfstream.format import record
+from tfstream.format.lookup import key_at
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -147,7 +148,7 @@ def read_records(
         except CorruptRecordError:
             bad = f"{path} at byte {offset}"
             if not skip_corrupt:
-                record.read_record(path, offset, length, key=index.key_at(path, offset) or "")
+                record.read_record(path, offset, length, key=key_at(path, offset) or "")
         _streams[stream].count(requests=1, bytes_read=length, corrupt=bool(bad), samples=not bad)
         if bad:
             warnings.warn(f"skipped a corrupt record in {bad}", RuntimeWarning, stacklevel=2)

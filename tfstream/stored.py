@@ -13,6 +13,7 @@ from tfstream.errors import CorruptRecordError
 from tfstream.fetch.counters import Counters
 from tfstream.fetch.fetcher import fetcher
 from tfstream.format import example, index, record
+from tfstream.format.lookup import key_at
 from tfstream.format.table import RecordTable
 
 if TYPE_CHECKING:
@@ -248,4 +249,4 @@ class StoredRecords:
         try:
             return record.read_record(path, offset, length)
         except CorruptRecordError:  # once more, to name the record by its key as well
-            return record.read_record(path, offset, length, key=index.key_at(path, offset) or "")
+            return record.read_record(path, offset, length, key=key_at(path, offset) or "")

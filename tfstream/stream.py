@@ -21,19 +21,18 @@ from tfstream.mixture import MixedRecords, MixedSource
 from tfstream.order import Order
 from tfstream.position import Position
 from tfstream.source import DataPoints, Source
+from tfstream.stream_options import options_of, served_options, sharding_of
 from tfstream.windows import RemoteRecords, WindowSource
 
 if TYPE_CHECKING:
     from tfstream.format.label_map import LabelMap
     from tfstream.format.table import RecordTable
-    from tfstream.order import Share
 
 __all__ = [
     "Recipe",
     "StreamDataset",
     "batcher",
     "build",
-    "options_of",
     "parallel_calls",
     "source_of",
 ]
@@ -279,7 +278,7 @@ def build(recipe: Recipe) -> StreamDataset:
             epoch_of,
             service=service,
             share=share,
-            options=_served(),
+            options=served_options(),
         )
     epoch_in_order = without_unsound if service and skip_corrupt else make
 
@@ -325,7 +324,7 @@ def build(recipe: Recipe) -> StreamDataset:
         # native/begin_iteration.cc.
         ds = ds.repeat().take(share.steps * epochs)
     options = options_of(waiting=waiting)
-    options.experimental_distribute.auto_shard_policy = _sharding(share)
+    options.experimental_distribute.auto_shard_policy = sharding_of(share)
     ds = ds.with_options(options).prefetch(2)
     if share.batch_size is not None:  # of single samples, counting each would cost too much
         ds = _timed(ds, stream)
@@ -382,43 +381,3 @@ def _timed(ds: tf.data.Dataset, stream: int) -> tf.data.Dataset:
     # A zip asks its parts one after the other: for the time, and then for the element.
     clock = tf.data.Dataset.from_tensors(0).repeat().map(before)
     return tf.data.Dataset.zip((clock, ds)).map(after)
-
-
-def options_of(*, waiting: int) -> tf.data.Options:
-    """How tf.data runs a stream.
-
-    Args:
-        waiting: Calls that may wait for bytes, each on a thread.
-    """
-    options = tf.data.Options()
-    if waiting:
-        # What waits for the network must not take the threads of what computes.
-        options.threading.private_threadpool_size = (os.cpu_count() or 1) + waiting
-    options.deterministic = True
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    # Rewriting the graph copies all that it captures, the table of the selection too: 16 bytes a
-    # record more. What the default rewrites would do, this graph does by itself.
-    options.experimental_optimization.apply_default_optimizations = False
-    # There is nothing to tune in a pipeline that only computes, and the tuning thread would have
-    # the end of an epoch wait for its next turn: for seconds, at times.
-    options.autotune.enabled = False
-    return options
-
-
-def _sharding(share: Share) -> tf.data.experimental.AutoShardPolicy:
-    """What a strategy of several workers does with a stream that it is given as it is.
-
-    It divides each batch among the devices of all workers; of a whole stream each worker then
-    keeps its own part. A share of a stream must not be divided once more: having no files that
-    could be sharded, it is refused. `tfstream.distribute` is for that.
-    """
-    policies = tf.data.experimental.AutoShardPolicy
-    return policies.DATA if share.world[1] == 1 else policies.FILE
-
-
-def _served() -> tf.data.Options:
-    """How the workers of a service run a stream; how many threads they have is their own affair."""
-    options = options_of(waiting=0)
-    # The ops that have a state count what they do, where they do it: nothing to send along.
-    options.experimental_external_state_policy = tf.data.experimental.ExternalStatePolicy.IGNORE
-    return options

@@ -211,12 +211,3 @@ def test_flipped_bytes_in_an_index_give_errors_of_ours_alone(tmp_path: Path) -> 
         path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
         with contextlib.suppress(errors.CorruptRecordError):
             index.read(path)
-
-
-def test_the_key_at_a_place_comes_from_the_index_beside_the_shard(tmp_path: Path) -> None:
-    index.write(tmp_path / "s-0.parquet", ROWS, SCHEMA)
-    assert index.key_at(tmp_path / "s-0.tfrecord", 200) == "train/2"
-    assert index.key_at(tmp_path / "s-0.tfrecord", 1) is None
-    assert index.key_at(tmp_path / "s-1.tfrecord", 0) is None
-    (tmp_path / "s-0.parquet").rename(tmp_path / "s-0-c0ffee.parquet")  # a later version's
-    assert index.key_at(tmp_path / "s-0.tfrecord", 200) == "train/2"

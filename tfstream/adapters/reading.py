@@ -17,7 +17,8 @@ from tfstream.fetch.ahead import WINDOWS_AHEAD, first_windows, window_records
 from tfstream.fetch.counters import Counters
 from tfstream.fetch.fetcher import fetcher
 from tfstream.fetch.turns import Turn, Turns
-from tfstream.format import index, record
+from tfstream.format import record
+from tfstream.format.lookup import key_at
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -70,7 +71,7 @@ class LocalRecords:
                 yield record.read_record(path, offset, length)
             except CorruptRecordError as error:
                 if not skip_corrupt:  # once more, to name the record by its key as well
-                    key = index.key_at(path, offset) or ""
+                    key = key_at(path, offset) or ""
                     yield record.read_record(path, offset, length, key=key)
                 else:
                     warnings.warn(f"skipped a record: {error}", RuntimeWarning, stacklevel=2)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
-from tfstream import pixels, samples, stream
+from tfstream import pixels, samples, stream, stream_options
 from tfstream.errors import InvalidArgumentError
 from tfstream.source import Chunk
 
@@ -94,7 +94,7 @@ def pipelines(recipe: Recipe) -> list[Pipeline]:
         Pipeline("memory", together(memory, size, drop_remainder=True).prefetch(2), size),
     ]
     _, waiting = stream.source_of(recipe, secrets.randbits(62))
-    options = stream.options_of(waiting=waiting)
+    options = stream_options.options_of(waiting=waiting)
     found = [dataclasses.replace(one, dataset=one.dataset.with_options(options)) for one in found]
     return [*found, Pipeline("whole", _whole(recipe), size)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import glob
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,7 +28,6 @@ __all__ = [
     "Row",
     "batches",
     "cells",
-    "key_at",
     "read",
     "rows_at",
     "schema",
@@ -390,26 +388,3 @@ def _open(
         raise errors.StorageError(
             error.errno, f"Cannot read index {path}: {os.strerror(error.errno)}."
         ) from error
-
-
-def key_at(shard_path: str | os.PathLike[str], offset: int) -> str | None:
-    """The key of the record at a byte of a shard, from the index beside it.
-
-    Args:
-        shard_path: The shard; its index has the same name and the suffix `.parquet`, or, of a
-            later version, that version's commit before the suffix.
-        offset: Byte where the record's frame begins.
-
-    Returns:
-        The key; None where there is no index, or no such record in it.
-    """
-    own = Path(shard_path).with_suffix(".parquet")
-    # Those of later versions: the garbage collector may have taken the first one's.
-    for path in (own, *sorted(own.parent.glob(f"{glob.escape(own.stem)}-*.parquet"))):
-        try:
-            table = read(path, ["key", "offset"])
-            place = table["offset"].to_pylist().index(offset)
-        except (errors.CorruptRecordError, errors.StorageError, ValueError):
-            continue
-        return str(table["key"][place].as_py())
-    return None
