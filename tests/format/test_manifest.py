@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+from google.protobuf import json_format
 
 from tfstream import errors
 from tfstream.format import manifest
@@ -170,4 +171,44 @@ def test_a_manifest_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     path = Path(manifest.commit(tmp_path, _manifest()))
     path.chmod(0)
     with pytest.raises(errors.StorageError, match=r"Cannot read .*00000001\.json: Permission"):
+        manifest.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"relabelled": True},
+        {"records": 3},
+        {"records": "003"},
+        {"records": "3.0"},
+        {"indexPath": "other.parquet"},
+        {"of_later": [1]},
+        {"bytes": None},
+    ],
+)
+def test_shards_are_read_as_json_format_reads_them(
+    tmp_path: Path, fields: dict[str, object]
+) -> None:
+    path = Path(manifest.commit(tmp_path, _manifest()))
+    plain = json.loads(path.read_text())
+    plain["splits"][0]["shards"][0].update(fields)
+    path.write_text(json.dumps(plain))
+    wanted = json_format.ParseDict(plain, Manifest(), ignore_unknown_fields=True)
+    assert manifest.load(tmp_path) == wanted
+
+
+@pytest.mark.parametrize(
+    "shards",
+    ["x", [3], [{"records": "x"}], [{"records": "²"}], [{"path": 3}], {"path": "x"}],
+)
+def test_shards_that_are_none_are_told_of(tmp_path: Path, shards: object) -> None:
+    path = Path(manifest.commit(tmp_path, _manifest()))
+    plain = json.loads(path.read_text())
+    if isinstance(shards, list) and isinstance(shards[0], dict):
+        plain["splits"][0]["shards"][0].update(shards[0])
+    else:
+        plain["splits"][0]["shards"] = shards
+    path.write_text(json.dumps(plain))
+    with pytest.raises(errors.ManifestError, match=r"00000001\.json is damaged"):
         manifest.load(tmp_path)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from pathlib import PurePosixPath
+from typing import Any
 
 from google.protobuf import json_format
 
@@ -24,6 +25,7 @@ FORMAT_VERSION = 2
 _OWN_RECORDS = 1
 
 _DIRECTORY = "manifests"
+_SHARD = {"path", "index_path", "records", "bytes"}
 _NAME = re.compile(r"(\d{8})\.json")
 
 
@@ -172,9 +174,48 @@ def _parse(data: bytes, path: str) -> manifest_pb2.Manifest:
         )
     try:
         # Unknown fields within one format version are ones that may be passed over.
-        return json_format.ParseDict(plain, manifest_pb2.Manifest(), ignore_unknown_fields=True)
+        return _from_json(plain)
     except (json_format.ParseError, ValueError, TypeError, RecursionError) as error:
         raise errors.ManifestError(f"{path} is damaged: {error}.") from error
+
+
+def _from_json(plain: dict[str, Any]) -> manifest_pb2.Manifest:
+    """What `json_format` makes of it, sooner where there are thousands of shards."""
+    splits = plain.get("splits")
+    if not isinstance(splits, list) or not all(isinstance(split, dict) for split in splits):
+        return json_format.ParseDict(plain, manifest_pb2.Manifest(), ignore_unknown_fields=True)
+    without = [{name: split[name] for name in split if name != "shards"} for split in splits]
+    manifest = json_format.ParseDict(
+        {**plain, "splits": without}, manifest_pb2.Manifest(), ignore_unknown_fields=True
+    )
+    for split, message in zip(splits, manifest.splits, strict=True):
+        shards = split.get("shards", [])
+        if isinstance(shards, list) and all(map(_is_plain, shards)):
+            message.shards.extend(
+                manifest_pb2.Shard(
+                    path=shard["path"],
+                    index_path=shard["index_path"],
+                    records=int(shard["records"]),
+                    bytes=int(shard["bytes"]),
+                )
+                for shard in shards
+            )
+        else:
+            json_format.ParseDict({"shards": shards}, message, ignore_unknown_fields=True)
+    return manifest
+
+
+def _is_plain(shard: Any) -> bool:
+    """Whether this is a shard as tfstream writes most of them, and json_format reads them."""
+    return (
+        isinstance(shard, dict)
+        and shard.keys() == _SHARD
+        and all(isinstance(value, str) for value in shard.values())
+        and shard["records"].isascii()
+        and shard["records"].isdigit()
+        and shard["bytes"].isascii()
+        and shard["bytes"].isdigit()
+    )
 
 
 def _check(manifest: manifest_pb2.Manifest, path: str, version: int, *, local: bool) -> None:

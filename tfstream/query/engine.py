@@ -53,14 +53,14 @@ class Engine:
         """Takes note of the indexes; they are opened when something is asked.
 
         Args:
-            indexes: The index of each shard, a file on local disk.
+            indexes: The index of each shard, an absolute path.
             records: Rows of each.
             splits: The split that each belongs to.
             metadata: The manifest's schema: name to "string", "int", "float" or "bool". An
                 index may lack such a column: its values are null then.
             labels: Names of the label map: what fields `labels.NAME` there are.
         """
-        self._paths = [os.path.abspath(path) for path in indexes]
+        self._paths = [str(os.fspath(path)) for path in indexes]
         self._starts = np.zeros(len(self._paths) + 1, np.int64)
         np.cumsum(records, out=self._starts[1:])
         self._splits = list(splits)

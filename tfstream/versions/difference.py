@@ -130,7 +130,7 @@ class Difference:
             self._execute(f"CREATE TABLE {table} AS SELECT * FROM part", empty)
 
     def _read(
-        self, directory: Directory, path: Path, split: str, shard: Shard, loaded: Manifest
+        self, directory: Directory, path: str, split: str, shard: Shard, loaded: Manifest
     ) -> pa.Table:
         """A shard's index, with the columns that are compared."""
         import pyarrow as pa

@@ -39,7 +39,7 @@ class Place:
     number: int
     split: str
     shard: manifest_pb2.Shard
-    path: Path
+    path: str
     rows: slice
 
 
@@ -122,7 +122,7 @@ def rewrite(
         if made.records:
             index.write_table(path, table)
             directory.upload(made.index_path, path)
-        return dataclasses.replace(place, shard=made, path=path)
+        return dataclasses.replace(place, shard=made, path=str(path))
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         changed = [place for place in pool.map(apply, places) if place is not None]
