@@ -1,6 +1,9 @@
 """What one can ask of a dataset: slices, samples, orders, groups, partitions, data points."""
 
 import collections
+import contextlib
+import pickle
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scenes
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from query.mutated import mutate
 
 import tfstream
 from tfstream import errors
@@ -102,6 +108,23 @@ def test_a_wrong_query_is_refused_at_once(data):
         data.sort_by("widht")
     with pytest.raises(errors.InvalidArgumentError, match="camera"):
         data.partition(train=0.5, by="camra")
+
+
+ASKED = [
+    *QUERIES,
+    "@split:0.6:0.2:0.2 @seed:7 @phase:train camera:(left right)",
+    "@split:scene @phase:3 @limit:4 @offset:1 label:cat or label:dog",
+    "@sample:0.5 @group_by:scene @datapoint_by:scene not file.night:true",
+    "@version:1 key:0*/left and day >= 2026-01-03",
+]
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, (1 << 64) - 1))
+def test_whatever_is_asked_is_answered_or_is_one_error_of_ours(data, seed):
+    rng = random.Random(seed)
+    with contextlib.suppress(errors.TfstreamError):
+        assert 0 <= len(data.slice(mutate(rng, ASKED))) <= len(data)
 
 
 def test_a_sample_is_always_the_same_and_in_storage_order(data):
@@ -342,6 +365,67 @@ def test_a_saved_slice_is_opened_again_by_its_name(tmp_path):
         data.save("best")
     with pytest.raises(errors.DatasetNotFoundError, match="best"):
         tfstream.open(root, slice="bets")
+
+
+def test_saved_data_points_are_opened_again_with_their_members_and_parts(tmp_path):
+    root = scenes.write(tmp_path / "packed")
+    data = tfstream.open(root)
+    for name, made in {
+        "pairs": data.data_points("scene"),
+        "parted": data.slice("@split:0.5:0.5 @datapoint_by:scene"),
+        "left": data.slice("camera:left").data_points("scene", size=2),
+    }.items():
+        made.save(name)
+        again = tfstream.open(root, slice=name)
+        assert again.splits == made.splits
+        assert again.metadata.equals(made.metadata)
+        assert [None if m is None else m["key"] for m in again[0]["members"]] == [
+            None if m is None else m["key"] for m in made[0]["members"]
+        ]
+
+
+def test_a_sample_that_was_saved_can_be_drawn_from_again(tmp_path):
+    root = scenes.write(tmp_path / "packed")
+    sample = tfstream.open(root).sample(0.5)
+    sample.save("half")
+    again = tfstream.open(root, slice="half")
+    assert keys(again.sample(0.5)) == keys(sample.sample(0.5))
+
+
+def test_only_what_draws_counts_as_drawn(data):
+    # Told by what a step does: that a text holds such words says nothing.
+    named = data.slice('not camera:"sample(" and not camera:"@split:"')
+    assert keys(named.sample(0.5)) == keys(data.sample(0.5))
+    assert keys(data.slice("@sample:0.5").sample(0.5)) == keys(data.sample(0.5).sample(0.5))
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_part_is_pickled_as_the_records_that_it_holds(data, asked):
+    for part in (
+        data,
+        data.split("val"),
+        data.slice("camera:left").sort_by("-width"),
+        data.slice("@split:0.5:0.5 @datapoint_by:scene"),
+        data.sample(0.5),
+    ):
+        if asked:
+            assert part.metadata.num_rows >= len(part)
+        again = pickle.loads(pickle.dumps(part))
+        assert (again.splits, again.query, again.path) == (part.splits, part.query, part.path)
+        assert again.metadata.equals(part.metadata)
+    half = data.sample(0.5)
+    assert keys(pickle.loads(pickle.dumps(half)).sample(0.5)) == keys(half.sample(0.5))
+
+
+def test_keys_are_found_however_often_they_are_asked_for(tmp_path):
+    data = tfstream.open(scenes.write(tmp_path / "packed"))
+    wanted = [keys(data)[number] for number in (5, 0, 5, 2)]
+    for _ in range(6):  # by queries at first
+        assert keys(data[wanted]) == wanted
+        assert data[wanted[1]]["key"] == wanted[1]
+        assert keys(data[[]]) == []
+        with pytest.raises(errors.NoSuchKeyError, match=r"holds no record '05/lft' \(near it:"):
+            data["05/lft"]
 
 
 def test_keys_find_records_within_a_slice_only(data):

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Asking"]
 
-# What steps of a selection say that go by a hash of the key.
-_DRAWING = ("sample(", "partition(", "@sample:", "@split:")
-
 
 class Asking(Records):
     """Records that give parts of themselves, each of the same class.
@@ -32,8 +29,16 @@ class Asking(Records):
     Nothing is copied, and which records a part holds is found out when that is first asked.
     """
 
-    def _with(self, step: str, select: Callable[[], Selection]) -> Self:
-        return type(self)(self._version, self._splits, select, query=(*self._query, step))
+    def _with(self, step: str, select: Callable[[], Selection], *, draws: int = 0) -> Self:
+        """A part of these.
+
+        Args:
+            step: How it is chosen, in words.
+            select: Chooses it.
+            draws: How often hashes of the key choose on the way.
+        """
+        query, draws = (*self._query, step), self._draws + draws
+        return type(self)(self._version, self._splits, select, query=query, draws=draws)
 
     def split(self, name: str) -> Self:
         """One split.
@@ -49,7 +54,8 @@ class Asking(Records):
         step = f"split({name!r})"
         chosen = self._selection
         if chosen is None:
-            return type(self)(self._version, (name,), query=(*self._query, step))
+            query = (*self._query, step)
+            return type(self)(self._version, (name,), query=query, draws=self._draws)
         if chosen.parts is not None:
             return self._with(step, lambda: chosen.part(name))
         rows = self._rows("split")
@@ -61,6 +67,7 @@ class Asking(Records):
             (name,),
             lambda: Selection(rows[(rows >= begin) & (rows < end)] - begin),
             query=(*self._query, step),
+            draws=self._draws,
         )
 
     def slice(self, query: str) -> Self:
@@ -93,7 +100,8 @@ class Asking(Records):
             held, seed = base._selection, parsed.seed + base._draws
             return choose(parsed, condition, base.stored.engine, held, records, seed=seed)
 
-        return base._with(f"slice({query!r})", select)
+        drawn = parsed.sample is not None or isinstance(parsed.split, tuple)
+        return base._with(f"slice({query!r})", select, draws=int(drawn))
 
     def sample(self, size: int | float, seed: int = 1337) -> Self:
         """Some of the records, drawn without repetition, in the order that they have here.
@@ -119,7 +127,7 @@ class Asking(Records):
             rows, seed_here = self._rows("sample"), seed + self._draws
             return self._among(splitting.sample(self.stored.engine, rows, size, seed=seed_here))
 
-        return self._with(f"sample({size}, seed={seed})", select)
+        return self._with(f"sample({size}, seed={seed})", select, draws=1)
 
     def limit(self, count: int, offset: int = 0) -> Self:
         """The first elements, after leaving out `offset` of them."""
@@ -213,7 +221,7 @@ class Asking(Records):
             return Selection(parts()[name], located=None if held is None else held.located)
 
         named = {
-            name: self._with(f"partition({asked}).{name}", functools.partial(chosen, name))
+            name: self._with(f"partition({asked}).{name}", functools.partial(chosen, name), draws=1)
             for name in fractions
         }
         return collections.namedtuple("Partition", fractions)(**named)
@@ -246,7 +254,7 @@ class Asking(Records):
         return self._with(f"data_points({by!r}, size={size}, missing={missing!r})", select)
 
     def save(self, name: str) -> None:
-        """Keeps this selection beside the manifest, under a name, for ever.
+        """Keeps this selection, of records or data points, beside the manifest, for ever.
 
         `tfstream.open(path, slice=name)` gives the same records of the same version again.
 
@@ -260,7 +268,7 @@ class Asking(Records):
         """
         from tfstream.format import slices
 
-        rows = self._rows("save")
+        chosen = self._selected
         slices.save(
             self._version.directory,
             slices.SavedSlice(
@@ -268,13 +276,14 @@ class Asking(Records):
                 version=self.version,
                 commit=self._version.manifest.commit,
                 query=self._query,
-                records=self._from_all(np.arange(len(self)) if rows is None else rows),
-                parts=None if self._selection is None else self._selection.parts,
+                draws=self._draws,
+                records=self._from_all(chosen.elements),
+                parts=chosen.parts,
             ),
         )
 
     def _from_all(self, rows: Integers) -> Integers:
-        """Numbers over all splits of the version, from those over the chosen ones."""
+        """Numbers over all splits of the version, from those over the chosen ones; -1 stays."""
         out = rows.copy()
         begin = 0
         for split in self._version.chosen(self._splits):
@@ -315,14 +324,11 @@ class Asking(Records):
         return field
 
     @property
-    def _draws(self) -> int:
-        """How often hashes have chosen among the records: those that are left have similar ones."""
-        return sum(any(word in step for word in _DRAWING) for step in self._query)
-
-    @property
     def _selected(self) -> Selection:
         """The selection, also where it is all there is."""
-        return self._selection or Selection(np.arange(len(self), dtype=np.int64))
+        if self._selection is None:
+            return Selection(np.arange(len(self), dtype=np.int64))
+        return self._selection
 
     @overload
     def __getitem__(self, which: int | str) -> dict[str, Any]: ...

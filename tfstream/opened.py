@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import secrets
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfstream.fetch.counters import Counters
 from tfstream.fetch.fetcher import fetcher
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from tfstream.query.engine import Engine
     from tfstream.query.fields import Fields
+    from tfstream.query.keys import KeyLookup
     from tfstream.storage.directory import Directory
     from tfstream.v1.manifest_pb2 import Manifest, Shard, Split, Statistics
 
@@ -51,8 +52,13 @@ class OpenedVersion:
         self._opened = secrets.token_hex(4)
         self._sources: dict[tuple[str, ...], RemoteSource] = {}
         self._engines: dict[tuple[str, ...], Engine] = {}
+        self._lookups: dict[tuple[str, ...], KeyLookup] = {}
         # At once: so that a cache that cannot be used is told of where it is named.
         self.source(self.names)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What is pickled is what was opened; what answers questions is made anew."""
+        return type(self), (self.directory, self.manifest, self.spec)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -187,6 +193,14 @@ class OpenedVersion:
                 self.labels.names,
             )
         return self._engines[splits]
+
+    def keys(self, splits: tuple[str, ...]) -> KeyLookup:
+        """Finds the records of these splits by their keys; see `engine`."""
+        from tfstream.query.keys import KeyLookup
+
+        if splits not in self._lookups:
+            self._lookups[splits] = KeyLookup(self.engine(splits))
+        return self._lookups[splits]
 
     @property
     def fields(self) -> Fields:

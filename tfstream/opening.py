@@ -92,7 +92,9 @@ def open_dataset(
             f"{saved.version}, which is commit {loaded.commit} now: it is of another dataset"
         )
     selection = Selection(saved.records, saved.parts)
-    return PackedDataset(opened, opened.names, lambda: selection, query=saved.query)
+    return PackedDataset(
+        opened, opened.names, lambda: selection, query=saved.query, draws=saved.draws
+    )
 
 
 def open_version(opened: OpenedVersion, version: str) -> OpenedVersion:

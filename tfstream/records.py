@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfstream.errors import InvalidArgumentError, NoSuchKeyError
-from tfstream.query.condition import Condition
 from tfstream.stored import StoredRecords
 from tfstream.unpack import unpack
 
@@ -29,6 +28,21 @@ __all__ = ["Records"]
 _SIMILAR = 0.6  # keys that are less alike (Jaro-Winkler, 0 to 1) are not worth a mention
 
 
+def _again(
+    kind: type[Records],
+    version: OpenedVersion,
+    splits: tuple[str, ...],
+    selection: Selection | None,
+    query: tuple[str, ...],
+    draws: int,
+) -> Records:
+    """Records that were pickled."""
+    if selection is None:
+        return kind(version, splits, query=query, draws=draws)
+    chosen = selection
+    return kind(version, splits, lambda: chosen, query=query, draws=draws)
+
+
 class Records:
     """Selected records of some splits of a version.
 
@@ -37,6 +51,8 @@ class Records:
         splits: Whose records are numbered, one split after the other.
         select: Chooses among them, when they are first needed; None: all of them.
         query: How they were chosen, a step each.
+        draws: How often hashes of the key have chosen among them: those that are left have
+            similar ones.
     """
 
     def __init__(
@@ -46,11 +62,18 @@ class Records:
         select: Callable[[], Selection] | None = None,
         *,
         query: tuple[str, ...] = (),
+        draws: int = 0,
     ) -> None:
         self._version = version
         self._splits = splits
         self._select = select
         self._query = query
+        self._draws = draws
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What is pickled is which records these are: it is found out for that, if need be."""
+        arguments = (self._version, self._splits, self._selection, self._query, self._draws)
+        return _again, (type(self), *arguments)
 
     @functools.cached_property
     def _selection(self) -> Selection | None:
@@ -168,9 +191,7 @@ class Records:
 
     def _places(self, keys: list[str]) -> Integers:
         """Where the records with these keys are among the elements."""
-        marks = ", ".join("?" * len(keys))
-        found = self.stored.engine.rows(Condition(f'"key" IN ({marks})', tuple(keys)))
-        names = self.stored.engine.table(found, ["key"])["key"].to_pylist()
+        found, names = self._version.keys(self._splits).find(keys)
         rows = self._rows("looking up a key")
         if rows is not None:
             order = np.argsort(rows, kind="stable")

@@ -70,6 +70,21 @@ def test_any_program_can_read_a_slice(tmp_path: Path) -> None:
     assert about["format_version"] == 1
 
 
+def test_data_points_come_back_with_their_members_and_parts(root: object) -> None:
+    points = np.array([[7, 2], [3, -1], [1, 0]], np.int64)
+    parts = {"train": np.array([0, 2]), "test": np.array([1])}
+    slices.save(root, _slice(records=points, parts=parts, draws=1))
+    got = slices.load(root, "night")
+    assert got.records.tolist() == points.tolist()
+    assert got.draws == 1
+    assert {name: places.tolist() for name, places in (got.parts or {}).items()} == {
+        "train": [0, 2],
+        "test": [1],
+    }
+    slices.save(root, _slice("none", records=np.empty((0, 3), np.int64)))
+    assert slices.load(root, "none").records.shape == (0, 3)
+
+
 def test_a_slice_without_records_can_be_saved(root: object) -> None:
     slices.save(root, _slice(records=np.array([], np.int64), parts={"train": np.array([], int)}))
     got = slices.load(root, "night")
@@ -127,7 +142,7 @@ def test_a_name_that_is_no_file_name_is_refused(tmp_path: Path, name: str) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("records", [[-1], [[1]], [1.5]])
+@pytest.mark.parametrize("records", [[-1], [[-1, 2]], [[1, -2]], [[[1]]], [1.5]])
 def test_what_are_no_numbers_of_records_is_refused(tmp_path: Path, records: list[object]) -> None:
     with pytest.raises(errors.InvalidArgumentError, match="must be their numbers"):
         slices.save(tmp_path, _slice(records=np.array(records)))
@@ -146,7 +161,12 @@ RECORD = pa.array([1], pa.int64())
     [
         (pa.table({"record": RECORD}), "does not say that it is a slice"),
         (pa.table({"record": RECORD}, metadata={b"tfstream": b"{"}), "cannot be read"),
-        (pa.table({"record": RECORD}, metadata=_about(format_version=2)), "upgrade tfstream"),
+        (pa.table({"record": RECORD}, metadata=_about(format_version=3)), "upgrade tfstream"),
+        (pa.table({"record": RECORD}, metadata=_about(members=0)), "not of the right types"),
+        (pa.table({"record": RECORD}, metadata=_about(members="2")), "not of the right types"),
+        (pa.table({"record": RECORD}, metadata=_about(members=1 << 80)), "not of the right types"),
+        (pa.table({"record": RECORD}, metadata=_about(members=2)), "cannot be read"),
+        (pa.table({"record": RECORD}, metadata=_about(draws=None)), "not of the right types"),
         (pa.table({"record": RECORD}, metadata=_about(version="1")), "not of the right types"),
         (pa.table({"record": RECORD}, metadata=_about(splits=["a"])), "cannot be read"),
         (pa.table({"records": RECORD}, metadata=_about()), "cannot be read"),

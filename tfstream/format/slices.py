@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["SavedSlice", "load", "name_of", "names", "save", "versions"]
 
 # Of this file's layout; a reader refuses newer ones.
-_FORMAT_VERSION = 1
+# 2 is of data points, which who does not know of them would take for records.
+_FORMAT_VERSION = 2
+_OF_RECORDS = 1
 _DIRECTORY = "slices"
 _SUFFIX = ".parquet"
 _ABOUT = b"tfstream"  # in the file's own metadata
@@ -43,7 +45,9 @@ class SavedSlice:
         version: That the records are of.
         commit: That version's.
         query: The texts that selected them, first to last; they are told, not used.
-        records: int64 [n], numbers of records over all splits of the version.
+        records: int64 [n], numbers of records over all splits of the version; or int64
+            [n, members], those of data points, -1 where a member is missing.
+        draws: How often hashes of the key have chosen among them.
         parts: Places in `records`, int64 and ascending, by the name of a split that a query
             made; None: the records are of the splits that they are stored in.
         created: When, RFC 3339 in UTC; `save` sets it.
@@ -58,6 +62,7 @@ class SavedSlice:
     parts: Mapping[str, npt.NDArray[np.int64]] | None = None
     created: str = ""
     author: str = ""
+    draws: int = 0
 
 
 def name_of(name: str) -> str:
@@ -103,21 +108,25 @@ def save(root: Directory | str | os.PathLike[str], made: SavedSlice) -> str:
     require_name(made.name, "slice")
     directory = as_directory(root)
     place = directory.locate(name_of(made.name))
+    numbers = _numbers(made.records)
     author, created = change.signature(made.author or None)
     about = {
-        "format_version": _FORMAT_VERSION,
+        "format_version": _OF_RECORDS if numbers.ndim == 1 else _FORMAT_VERSION,
         "name": made.name,
         "version": made.version,
         "commit": made.commit,
         "query": list(made.query),
+        "draws": made.draws,
         "created": created,
         "author": author,
     }
+    members = 1
+    if numbers.ndim > 1:
+        about["members"] = members = numbers.shape[1]
+    columns: dict[str, pa.Array] = {"record": pa.array(numbers.reshape(-1), pa.int64())}
     if made.parts is not None:
         about["splits"] = list(made.parts)
-    columns: dict[str, pa.Array] = {"record": pa.array(_numbers(made.records), pa.int64())}
-    if made.parts is not None:
-        columns["split"] = _split_column(made.parts, len(made.records))
+        columns["split"] = _split_column(made.parts, len(numbers), members)
     table = pa.table(columns).replace_schema_metadata({_ABOUT: json.dumps(about)})
     with tempfile.TemporaryDirectory(prefix="tfstream-slice-") as temporary:
         path = Path(temporary, "slice.parquet")
@@ -139,27 +148,35 @@ def _is_same(one: SavedSlice, other: SavedSlice) -> bool:
 
     def said(each: SavedSlice) -> tuple[object, ...]:
         parts = [(name, places.tobytes()) for name, places in (each.parts or {}).items()]
-        return each.version, each.commit, each.query, each.parts is None, parts
+        asked = each.query, each.draws
+        return each.version, each.commit, asked, each.parts is None, parts
 
     return said(one) == said(other) and np.array_equal(one.records, other.records)
 
 
 def _numbers(records: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    if records.ndim != 1 or records.dtype != np.int64 or (records.size and records.min() < 0):
+    if records.ndim not in (1, 2) or records.dtype != np.int64 or not _are_records(records):
         raise errors.InvalidArgumentError(
-            "A slice's records must be their numbers, a vector of int64 from 0 on: got "
-            f"{records.dtype} of shape {records.shape}."
+            "A slice's records must be their numbers, a vector of int64 from 0 on, or a row a "
+            f"data point: got {records.dtype} of shape {records.shape}."
         )
     return records
 
 
-def _split_column(parts: Mapping[str, npt.NDArray[np.int64]], count: int) -> pa.Array:
-    """The parts' names, a row a record; null for those in no part."""
+def _are_records(numbers: npt.NDArray[np.int64]) -> bool:
+    """Whether these may be numbers of records, and -1 where a data point lacks a later member."""
+    first = numbers if numbers.ndim == 1 else numbers[:, :1]
+    return bool((first >= 0).all() and (numbers >= -1).all())
+
+
+def _split_column(parts: Mapping[str, npt.NDArray[np.int64]], count: int, members: int) -> pa.Array:
+    """The parts' names, a row a record, of elements of so many; null for those in no part."""
     import pyarrow as pa
 
     codes = np.full(count, -1, np.int32)
     for code, places in enumerate(parts.values()):
         codes[places] = code
+    codes = np.repeat(codes, members)
     return pa.DictionaryArray.from_arrays(
         pa.array(codes, mask=codes < 0), pa.array(list(parts), pa.string())
     )
@@ -238,7 +255,9 @@ def _about(file: pq.ParquetFile) -> dict[str, Any]:
             f"it has format version {about['format_version']}, and this tfstream reads up to "
             f"{_FORMAT_VERSION}: upgrade tfstream"
         )
-    if not isinstance(about["version"], int) or not isinstance(about["query"], list):
+    numbers = (about["version"], about.get("draws", 0), about.get("members", 1))
+    whole = all(isinstance(number, int) for number in numbers) and 0 < numbers[-1] < 1 << 31
+    if not whole or not isinstance(about["query"], list):
         raise ValueError("what it says of itself is not of the right types")
     return about
 
@@ -251,7 +270,10 @@ def _of_table(name: str, about: dict[str, Any], table: pa.Table) -> SavedSlice:
     if column.type != pa.int64() or column.null_count:
         raise ValueError(f"its records are {column.type} with {column.null_count} nulls")
     records = column.to_numpy()
-    if records.size and records.min() < 0:
+    members = about.get("members", 1)
+    if "members" in about:
+        records = records.reshape(-1, members)
+    if not _are_records(records):
         raise ValueError(f"it names a record {records.min()}")
     parts = None
     if "splits" in about:
@@ -260,7 +282,7 @@ def _of_table(name: str, about: dict[str, Any], table: pa.Table) -> SavedSlice:
         found = pc.index_in(told, value_set=pa.array(splits, pa.string()))
         if found.null_count != told.null_count:
             raise ValueError("it has records of a split that it does not name")
-        codes = found.fill_null(-1).to_numpy()
+        codes = found.fill_null(-1).to_numpy()[::members]
         parts = {split: np.flatnonzero(codes == code) for code, split in enumerate(splits)}
     return SavedSlice(
         name=name,
@@ -271,4 +293,5 @@ def _of_table(name: str, about: dict[str, Any], table: pa.Table) -> SavedSlice:
         parts=parts,
         created=str(about.get("created", "")),
         author=str(about.get("author", "")),
+        draws=about.get("draws", 0),
     )
