@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from query import table
+from query.mutated import mutate
 
 from tfstream.errors import QueryError
 from tfstream.query import compile_where, parse
@@ -215,6 +216,28 @@ def test_any_row_of_tokens_compiles_or_is_refused(connection: Any, text: str) ->
 @given(seed=st.integers(0, (1 << 64) - 1))
 def test_what_the_grammar_generates_compiles_or_is_refused(connection: Any, seed: int) -> None:
     _compiles_or_is_refused(generate(random.Random(seed)), connection)
+
+
+VALID = (
+    'labels.cars > 3 and not (width < 100 or source.name in ["a", "b"])',
+    '@split:0.8:0.1:0.1 @datapoint_by:scene label:dog labels."traffic light":>2',
+    'camera:(front "front left" r*) OR NOT taken:[2024-01-31 TO *] night:true',
+    "width:{100 TO 200] and (label:dog or label:cat) objects:!=0 key:*\\ b?",
+    '"my notes" is not null and day not in [1, 2.5, null] taken >= 2024-01-31T12:30:00+02:00',
+    "@version:3 @sample:0.1 @seed:7 @group_by:scene @limit:100 @offset:20 @path:a/* @size:>1e3",
+    "@split:scene @phase:north width > height or iso:(<100 OR >1000) and not night = false",
+)
+
+
+@settings(FEW, max_examples=1_000)
+@given(seed=st.integers(0, (1 << 64) - 1))
+def test_a_valid_query_that_was_changed_compiles_or_is_refused(connection: Any, seed: int) -> None:
+    rng = random.Random(seed)
+    _compiles_or_is_refused(mutate(rng, VALID), connection)
+
+
+def test_all_of_what_is_changed_was_valid(connection: Any) -> None:
+    assert all(_compiles_or_is_refused(text, connection) for text in VALID)
 
 
 def test_much_of_what_the_grammar_generates_compiles(connection: Any) -> None:

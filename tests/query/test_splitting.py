@@ -7,10 +7,12 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from query.indexes import Shards, row
 
 from tfstream.errors import InvalidArgumentError
+from tfstream.format import index
 from tfstream.query.engine import Engine
 from tfstream.query.splitting import check_fractions, fractions, partition, sample
 
@@ -114,6 +116,33 @@ def test_adding_and_leaving_out_records_moves_no_other(many: Engine, tmp_path: P
     some = np.arange(0, COUNT, 3)
     for name, rows in partition(many, some, PARTS, seed=1337).items():
         assert rows.tolist() == [number for number in whole[name] if number % 3 == 0]
+
+
+def test_of_a_hundred_thousand_none_moves_when_a_tenth_is_added(tmp_path: Path) -> None:
+    sizes = [100_000, 10_000]
+    paths = [tmp_path / "old.parquet", tmp_path / "new.parquet"]
+    for path, begin, size in zip(paths, (0, 100_000), sizes, strict=True):
+        index.write_table(path, _rows(begin, size))
+    old = Engine(paths[:1], sizes[:1], ["train"], {})
+    before = partition(old, None, PARTS, seed=1337)
+    for name, fraction in PARTS.items():
+        assert abs(len(before[name]) / 100_000 - fraction) < 0.01
+    after = partition(Engine(paths, sizes, ["train"] * 2, {}), None, PARTS, seed=1337)
+    for name, rows in before.items():
+        assert np.array_equal(rows, after[name][after[name] < 100_000])
+
+
+def _rows(begin: int, size: int) -> pa.Table:
+    """An index of records of which nothing but the key differs."""
+    columns = {
+        "key": pa.array([f"train/{number:06d}" for number in range(begin, begin + size)]),
+        "format": pa.array(["jpeg"] * size),
+        "label": pa.nulls(size),
+        "labels": pa.array([[]] * size, pa.map_(pa.string(), pa.int32())),
+    }
+    schema = index.schema({})
+    made = [columns.get(name, pa.array(np.ones(size, np.int8))) for name in schema.names]
+    return pa.table(made, names=schema.names).cast(schema)
 
 
 def test_another_seed_gives_other_parts(many: Engine) -> None:
