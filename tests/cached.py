@@ -72,14 +72,16 @@ def check(target: CachedObject, number: int, begin: int, end: int) -> int:
 
 
 def train(directory: str, limit: str, seed: str) -> None:
-    """Reads parts of objects as a stream would, checking each byte.
-
-    Goes on until a line comes in, and for some more steps: with locks that somebody who died had.
-    """
-    rng = random.Random(int(seed))
-    cache = PageCache(directory, int(limit))
+    """Trains until a line comes in, and for some more steps: with locks that the dead had."""
     told = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.readline(), told.set()), daemon=True).start()
+    train_until(told, directory, int(limit), int(seed))
+
+
+def train_until(told: threading.Event, directory: str, limit: int, seed: int) -> None:
+    """Reads parts of objects as a stream would, checking each byte; some steps after the event."""
+    rng = random.Random(seed)
+    cache = PageCache(directory, limit)
     steps = kept = hits = 0
     left = LAST_STEPS
     while left:

@@ -255,10 +255,12 @@ def test_ten_thousand_objects_leave_few_files_open(cache: PageCache) -> None:
 
 def test_threads_share_an_object(cache: PageCache, tmp_path: Path) -> None:
     wrong: list[BaseException] = []
+    told = threading.Event()
+    told.set()
 
     def work(seed: int) -> None:
         try:
-            cached.train(cache.directory, str(3 << 20), "1.0", str(seed))
+            cached.train_until(told, cache.directory, 3 << 20, seed)
         except BaseException as error:
             wrong.append(error)
 
