@@ -11,7 +11,8 @@ namespace tfstream::packing {
 
 class File {
  public:
-  explicit File(const char* path) : descriptor_(open(path, O_RDONLY | O_CLOEXEC)) {
+  // Not blocking: to open a pipe would wait for whoever writes to it.
+  explicit File(const char* path) : descriptor_(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
     struct stat status;
     if (descriptor_ < 0 || fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) return;
     size = status.st_size;

@@ -206,6 +206,24 @@ def test_a_file_that_cannot_be_read_is_named_and_never_left_out(tree, tmp_path, 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_in_the_place_of_an_image_is_not_waited_for(tree, tmp_path, linked):
+    jpeg(tree).unlink()
+    pipe = tmp_path / "pipe" if linked else jpeg(tree)
+    os.mkfifo(pipe)
+    if linked:
+        jpeg(tree).symlink_to(pipe)
+    with pytest.raises(errors.MissingImageError, match="there is no"):
+        quiet(tree, tmp_path / "packed")
+
+
+def test_a_pipe_that_a_table_names_as_an_image_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text("path,label\na.png,cat\n")
+    with pytest.raises(errors.TfstreamError, match="a.png"):
+        quiet(tmp_path / "labels.csv", tmp_path / "packed", format="csv")
+
+
 def test_damage_inside_an_image_is_found_in_writing(tree, tmp_path):
     data = bytearray(trees.encoded(trees.picture(0, 200, 200)))
     data[-1000:-998] = b"\xff\xc4"

@@ -45,9 +45,10 @@ def find_trees(source: str, is_tree: Callable[[str], bool]) -> list[str]:
 
 
 def list_directory(path: str) -> tuple[list[str], list[str]]:
-    """(files, directories) in a directory, sorted by name; hidden ones are left out.
+    """(files, directories) in a directory, sorted by name.
 
-    A directory that is not there is empty: one of two parallel trees may lack it.
+    Hidden ones are left out, and what is neither: to read a pipe is to wait for ever. A directory
+    that is not there is empty: one of two parallel trees may lack it.
 
     Raises:
         StorageError: It cannot be listed.
@@ -58,8 +59,12 @@ def list_directory(path: str) -> tuple[list[str], list[str]]:
         with os.scandir(path) as found:
             for item in found:
                 # ".DS_Store", and the "._name.xml" that macOS leaves in archives
-                if not item.name.startswith("."):
-                    (directories if _is_directory(item) else files).append(item.name)
+                if item.name.startswith("."):
+                    continue
+                if _is_directory(item):
+                    directories.append(item.name)
+                elif _is_file(item):
+                    files.append(item.name)
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -72,6 +77,14 @@ def _is_directory(item: os.DirEntry[str]) -> bool:
         return item.is_dir()
     except OSError:  # a link to itself: whoever reads it will say so
         return False
+
+
+def _is_file(item: os.DirEntry[str]) -> bool:
+    """Whether it is one, or a link to nothing: whoever reads that will say so."""
+    try:
+        return item.is_file() or (item.is_symlink() and not os.path.exists(item.path))
+    except OSError:
+        return True
 
 
 def pick_images(files: list[str]) -> dict[str, str]:

@@ -84,7 +84,7 @@ def probe(path: str) -> ImageFacts:
         StorageError: It cannot be read.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             return _probe(path, descriptor)
         finally:

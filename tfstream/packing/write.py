@@ -175,7 +175,7 @@ def _read(entry: Entry) -> bytes:
     """The image file's bytes, if it still is what was scanned."""
     path = entry.image.image_path
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             status = os.fstat(descriptor)
             same = (status.st_size, status.st_mtime_ns) == entry.stamp

@@ -10,13 +10,13 @@ __all__ = ["read_descriptor", "read_file"]
 
 
 def read_file(path: str) -> bytes:
-    """The bytes of a file.
+    """The bytes of a file; it does not wait for one that is a pipe.
 
     Raises:
         StorageError: It cannot be read.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             return read_descriptor(descriptor, os.fstat(descriptor).st_size)
         finally:
