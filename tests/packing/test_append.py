@@ -446,7 +446,7 @@ def test_in_a_bucket_too_the_second_writer_leaves_nothing_behind(
 def test_a_killed_append_to_a_bucket_sends_no_shard_twice(tree, many, whole, bucket, home):
     pack(tree, bucket.uri, shard_bytes=12_000, **OPTIONS)
     sent = len(bucket.names())
-    bucket.proxy.latency = 0.01
+    bucket.proxy.latency = 0.05
     process = start(many, bucket.uri, processes=1)
     journals = lambda: sum(p.stat().st_size > 0 for p in home.glob("*/*/*-*.json"))  # noqa: E731
     while journals() < 5 and process.poll() is None:

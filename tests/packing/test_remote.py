@@ -117,7 +117,7 @@ def test_the_dataset_is_opened_from_python(tree, bucket, home):
 
 @pytest.mark.parametrize("moment", ["first upload", "few", "many", "before the manifest"])
 def test_killed_at_any_moment_no_shard_is_sent_twice(tree, whole, bucket, home, moment):
-    bucket.proxy.latency = 0.02
+    bucket.proxy.latency = 0.05
     process = start(tree, bucket.uri, before_manifest=moment == "before the manifest")
     conditions = {
         "first upload": lambda: any(each.method == "POST" for each in bucket.proxy.log[1:]),
@@ -151,7 +151,7 @@ def test_killed_when_the_dataset_was_just_visible_the_same_command_ends_well(
 
 
 def interrupted(tree, bucket, home, shards=4, **options):
-    bucket.proxy.latency = 0.01
+    bucket.proxy.latency = 0.05
     process = start(tree, bucket.uri, **options)
     kill_when(lambda: len(delivered(home)) >= shards, process, bucket)
     bucket.proxy.latency = 0
@@ -217,7 +217,7 @@ def test_what_other_options_left_behind_is_removed_and_nothing_else(tree, whole,
 
 
 def test_the_local_disk_holds_few_shards_however_slow_the_uploads_are(tree, bucket, home):
-    bucket.proxy.latency = 0.05
+    bucket.proxy.latency = 0.1
     most = 0
     ended = threading.Event()
 
@@ -236,7 +236,7 @@ def test_the_local_disk_holds_few_shards_however_slow_the_uploads_are(tree, buck
         watcher.join()
     allowed = open_destination(bucket.uri).at_once + PROCESSES
     assert result.shards > 3 * allowed
-    assert allowed - 3 <= most <= allowed
+    assert PROCESSES < most <= allowed  # some wait for their upload
 
 
 def test_uploads_overlap_with_each_other_and_with_packing(tree, bucket, home):
