@@ -196,7 +196,9 @@ def double(sample):
 
 
 @pytest.mark.parametrize("context", ["spawn", "forkserver"])
-def test_workers_may_be_spawned(data, context):
+def test_workers_may_be_spawned(data, context, monkeypatch):
+    root = str(Path(__file__).parents[2])  # where workers look for this module, behind all else
+    monkeypatch.setattr(sys, "path", [*sys.path, root])
     ds = dataset(data, transform=double)
     got = batches(ds, 1, multiprocessing_context=context)
     assert flat(got) == [2 * key for key in order_of(data)]
