@@ -194,8 +194,13 @@ def test_shards_are_read_as_json_format_reads_them(
     plain = json.loads(path.read_text())
     plain["splits"][0]["shards"][0].update(fields)
     path.write_text(json.dumps(plain))
-    wanted = json_format.ParseDict(plain, Manifest(), ignore_unknown_fields=True)
-    assert manifest.load(tmp_path) == wanted
+    try:
+        wanted = json_format.ParseDict(plain, Manifest(), ignore_unknown_fields=True)
+    except json_format.ParseError:  # "3.0", in protobuf 4.25
+        with pytest.raises(errors.ManifestError):
+            manifest.load(tmp_path)
+    else:
+        assert manifest.load(tmp_path) == wanted
 
 
 @pytest.mark.parametrize(
