@@ -160,10 +160,9 @@ def fetch_records(
 ) -> Found:
     """Takes records of a remote dataset through the process's fetcher; see `ops.fetch_records`."""
     counters = fetcher().counters(stream)
+    source = fetcher().source(spec)  # before a turn is taken: it may fail
     turn = fetcher().turns.take((stream, spec), *samples.tolist())
-    found = fetcher().read(
-        fetcher().source(spec), numbers, counters, turn=turn, skip_corrupt=skip_corrupt
-    )
+    found = fetcher().read(source, numbers, counters, turn=turn, skip_corrupt=skip_corrupt)
     sound = np.array([payload is not None for payload in found], bool)
     _streams[stream].count(
         samples=int(sound.sum()),

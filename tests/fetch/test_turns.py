@@ -4,9 +4,12 @@ import random
 import threading
 import time
 
+import numpy as np
 import pytest
 
-from tfstream.fetch import turns
+from tfstream.fetch import kernel, turns
+from tfstream.fetch.call import Call
+from tfstream.fetch.fetcher import Fetcher
 from tfstream.fetch.turns import Turns
 
 
@@ -74,3 +77,17 @@ def test_streams_do_not_wait_for_each_other(monkeypatch):
     line = Turns()
     line.take("a", 0, 0, 1)  # which never has its turn
     line.take("b", 0, 0, 1).wait()
+
+
+def test_a_window_that_cannot_begin_holds_nobody_up(monkeypatch):
+    made, ended = Fetcher(), []
+    monkeypatch.setattr(kernel, "end", lambda *told: ended.append(told))
+    monkeypatch.setattr(Call, "serve_cached", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    monkeypatch.setattr(Fetcher, "_known", lambda *_: object())
+    with pytest.raises(MemoryError):
+        made.begin(1, 7, False, "spec", np.arange(3), (0, 0, 3))
+    behind = threading.Thread(target=made.turns.take((7, "spec"), 0, 3, 6).wait, daemon=True)
+    behind.start()
+    behind.join(60)
+    assert not behind.is_alive()
+    made.close()

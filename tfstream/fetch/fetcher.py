@@ -207,17 +207,22 @@ class Fetcher:
         if closed:
             kernel.end(ticket, UNAVAILABLE, _ENDING)
             return
+        turn = self.turns.take((stream, spec), *samples)
         call = Call(
             ticket,
             self.counters(stream),
             numbers,
             opened=lambda: source or self.source(Spec.from_json(spec)),
             ended=self._ended,
-            turn=self.turns.take((stream, spec), *samples),
+            turn=turn,
             skip_corrupt=skip_corrupt,
         )
-        if source is None or not call.serve_cached(source):
-            self._workers.run(call.serve)
+        try:
+            if source is None or not call.serve_cached(source):
+                self._workers.run(call.serve)
+        except BaseException:
+            turn.over()  # or those behind it would wait for ever
+            raise
 
     def _ended(self, ticket: int, code: int = 0, message: str = "") -> None:
         """Ends a run of the op."""
