@@ -300,9 +300,10 @@ def test_a_hedge_overtakes_a_request_that_stalls_and_the_loser_is_cut_short() ->
         assert eventually(lambda: directory.running == 0)
     assert directory.cut == 1
     assert [(read.offset, read.length) for read in directory.reads] == [(100, 1000), (400, 700)]
-    assert eventually(lambda: counters.snapshot()["fetches"] == 2)
+    # Who has won is counted behind the result.
+    assert eventually(lambda: {"fetches": 2, "hedges_won": 1}.items() <= counters.snapshot().items())
     sums = counters.snapshot()
-    assert (sums["hedges"], sums["hedges_won"], sums["retries"]) == (1, 1, 0)
+    assert (sums["hedges"], sums["retries"]) == (1, 0)
     assert sums["bytes_fetched"] == 1000
     assert 0.05 < sums["stall_seconds"] < 60
 

@@ -6,23 +6,12 @@ from pathlib import Path
 
 from tfstream.format import index
 from tfstream.format.lookup import key_at
+from tfstream.v1.annotated_image_pb2 import AnnotatedImage
 
 
 def _row(number: int) -> index.Row:
-    return index.Row(
-        key=f"train/{number}",
-        offset=number * 100,
-        length=100,
-        width=640,
-        height=480,
-        format="jpeg",
-        orientation=1,
-        bytes=80,
-        label=None,
-        objects=0,
-        labels={},
-        metadata={},
-    )
+    image = AnnotatedImage(key=f"train/{number}", format="jpeg", width=640, height=480)
+    return index.Row.of(image, offset=number * 100, length=100)
 
 
 def test_the_key_at_a_place_comes_from_the_index_beside_the_shard(tmp_path: Path) -> None:
