@@ -301,7 +301,9 @@ def test_a_hedge_overtakes_a_request_that_stalls_and_the_loser_is_cut_short() ->
     assert directory.cut == 1
     assert [(read.offset, read.length) for read in directory.reads] == [(100, 1000), (400, 700)]
     # Who has won is counted behind the result.
-    assert eventually(lambda: {"fetches": 2, "hedges_won": 1}.items() <= counters.snapshot().items())
+    assert eventually(
+        lambda: {"fetches": 2, "hedges_won": 1}.items() <= counters.snapshot().items()
+    )
     sums = counters.snapshot()
     assert (sums["hedges"], sums["retries"]) == (1, 0)
     assert sums["bytes_fetched"] == 1000
