@@ -295,6 +295,7 @@ def test_masks_and_keypoints_follow_in_a_batch(tmp_path: Path) -> None:
         keypoints=points, elements="dict", seed=3,
     )  # fmt: skip
     expected = next(iter(stream))
+    assert sum(len(each["objects"]) for each in told["images"]) > 4
     for number, each in enumerate(told["images"]):
         for place, item in enumerate(each["objects"]):
             mask = expected["masks"][number][place]
