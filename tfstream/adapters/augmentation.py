@@ -69,6 +69,8 @@ class Augment:
                     f"take images with their boxes since Keras 3.8 (this is {keras.__version__})"
                 )
 
+    # Converted, it would wrap each of its errors in another one that shows the code.
+    @tf.autograph.experimental.do_not_convert
     def __call__(self, sample: Mapping[str, Any]) -> dict[str, Any]:
         """Augments a sample, or a batch.
 

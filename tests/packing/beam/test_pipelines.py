@@ -3,7 +3,6 @@
 import builtins
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -120,22 +119,39 @@ def workers_of(process):
     return [int(pid) for pid, parent, args in rows if parent in shells and "sdk_worker" in args]
 
 
-def caught(command, out):
-    """A pipeline that has written a shard, and its two workers; what is too fast begins anew."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    for _ in range(5):
-        process = subprocess.Popen(command, **quiet)
-        end = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < end:
-            if list(out.glob("shards/*.tfrecord")):
-                workers = workers_of(process)
-                if len(workers) == 2:
-                    return process, workers
-            time.sleep(0.005)
-        process.kill()
-        process.wait()
-        shutil.rmtree(out, ignore_errors=True)
-    raise AssertionError("no pipeline was caught at work")
+HELD = """
+import os, time
+
+replace = os.replace
+
+
+def replace_and_wait(source, target):
+    replace(source, target)
+    if str(target).endswith(".tfrecord"):
+        time.sleep(600)
+
+
+os.replace = replace_and_wait
+"""
+
+
+def caught(command, out, tmp_path):
+    """A pipeline with its two workers, held where the first shard has been delivered."""
+    (tmp_path / "sitecustomize.py").write_text(HELD)
+    search = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    log = tmp_path / "pipeline.log"
+    with log.open("wb") as told:
+        process = subprocess.Popen(
+            command, stdout=told, stderr=told, env={**os.environ, "PYTHONPATH": search}
+        )
+    end = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < end:
+        workers = workers_of(process)
+        if len(workers) == 2 and list(out.glob("shards/*.tfrecord")):
+            return process, workers
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError(f"no pipeline was caught at work: {log.read_text()}")
 
 
 def test_with_two_worker_processes_of_which_one_is_killed_a_rerun_ends_well(tree, tmp_path):
@@ -144,7 +160,7 @@ def test_with_two_worker_processes_of_which_one_is_killed_a_rerun_ends_well(tree
     flags = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
     command = [sys.executable, "-c", "from tfstream.cli.app import main; main()"]
     command += ["pack", str(tree), str(out), "--shard-size", "2kB", *DIRECT, "--", *flags]
-    first, workers = caught(command, out)
+    first, workers = caught(command, out, tmp_path)
     os.kill(workers[0], signal.SIGKILL)
     # The DirectRunner waits for a dead worker for ever, so whoever launched it goes as well.
     first.kill()
