@@ -11,7 +11,8 @@ dataset of a million, as in ten_million.py. Needs Chromium (Debian's `chromium`)
 - query: from Enter to the number of records found, and to the last picture of the screen.
 - histograms: until they follow.
 - scrolling: ten seconds of the wheel; how long tiles that are seen stay without their picture.
-- jumps: to ten places by the scrollbar, each to the last picture of the screen.
+- jumps: to ten places by the scrollbar, each to the last picture of the screen, and how long tiles
+  that are seen stay without theirs.
 """
 
 from __future__ import annotations
@@ -69,6 +70,12 @@ WATCH = """
   };
   look();
 }
+"""
+LONGEST = """
+() => new Promise((resolve) => {
+  const told = () => resolve(Math.max(0, ...window.blank));
+  requestAnimationFrame(() => requestAnimationFrame(told));
+})
 """
 SHOWN = "() => window.pending && !window.pending().length"
 
@@ -131,23 +138,25 @@ def _looked_at(page: Any, address: str, seconds: float) -> dict[str, float]:
         page.mouse.wheel(0, 120)
         time.sleep(0.04)
     page.wait_for_function(SHOWN, timeout=WAIT_MS)
-    blank = page.evaluate("() => window.blank") or [0.0]
+    told["scrolling, longest blank tile"] = page.evaluate(LONGEST)
     if page.evaluate("() => document.querySelector('#grid').scrollTop") < 1000:
         raise RuntimeError("the wheel did not scroll the grid")
-    told["scrolling, longest blank tile"] = max(blank)
-    jumps = []
+    jumps, blanks = [], []
     for place in range(1, 11):
         begin = time.perf_counter()
         page.evaluate(
-            "share => { const grid = document.querySelector('#grid');"
+            "share => { const grid = document.querySelector('#grid'); window.blank.length = 0;"
             " grid.scrollTop = share * grid.scrollHeight; }",
             ((place * 7) % 11) / 11,
         )
         time.sleep(0.02)  # a frame, in which the tiles change
         page.wait_for_function(SHOWN, timeout=WAIT_MS)
         jumps.append(1e3 * (time.perf_counter() - begin))
+        blanks.append(page.evaluate(LONGEST))
     told["jump, median"] = statistics.median(jumps)
     told["jump, longest"] = max(jumps)
+    told["jump, blank tile, median"] = statistics.median(blanks)
+    told["jump, blank tile, longest"] = max(blanks)
     return told
 
 

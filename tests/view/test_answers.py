@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,14 @@ def get(client: TestClient, what: str, status: int = 200, **given: object):
     return answer.json()
 
 
+def tiles(client: TestClient, status: int = 200, **given: object):
+    asked = {"side": 160, **given}
+    answer = client.get("/api/records", params={k: str(v) for k, v in asked.items()})
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
 def test_the_page_is_told_what_is_viewed(client: TestClient, packed: Path) -> None:
     told = get(client, "about")
     data = tfstream.open(packed)
@@ -49,9 +59,9 @@ def test_the_records_of_a_query_come_in_its_order(
     data = tfstream.open(packed)
     chosen = data.slice(query) if query else data
     assert get(client, "found", q=query)["records"] == len(chosen)
-    page = get(client, "records", q=query, begin=2, count=2)
+    page = tiles(client, q=query, begin=2, count=2)
     assert [each["key"] for each in page] == [chosen[place]["key"] for place in (2, 3)]
-    past = get(client, "records", q=query, begin=len(chosen) - 1, count=9)
+    past = tiles(client, q=query, begin=len(chosen) - 1, count=9)
     assert [each["key"] for each in past] == [chosen[len(chosen) - 1]["key"]]
 
 
@@ -60,7 +70,7 @@ def test_the_members_of_data_points_are_records_too(client: TestClient, packed: 
     members = [each for point in points for each in point["members"] if each is not None]
     told = get(client, "found", q="@datapoint_by:scene objects > 0")
     assert told["records"] == len(members)
-    page = get(client, "records", q="@datapoint_by:scene objects > 0", begin=0, count=3)
+    page = tiles(client, q="@datapoint_by:scene objects > 0", begin=0, count=3)
     assert [each["key"] for each in page] == [each["key"] for each in members[:3]]
 
 
@@ -84,7 +94,7 @@ def test_a_mistake_is_told_with_its_place(
 
 def test_a_query_without_a_result_has_empty_pages(client: TestClient) -> None:
     assert get(client, "found", q="width > 9999")["records"] == 0
-    assert get(client, "records", q="width > 9999", begin=0, count=5) == []
+    assert tiles(client, q="width > 9999", begin=0, count=5) == []
     assert get(client, "histograms", q="width > 9999")[1]["bars"] == []
     told = get(client, "batch", 400, q="width > 9999")
     assert "selects no record" in told["error"]
@@ -135,7 +145,7 @@ def test_a_record_is_told_whole(tmp_path: Path) -> None:
             "mask": {"width": 40, "height": 20, "runs": [0, 800]},
         }
     ]
-    (brief,) = get(client, "records", begin=0, count=1)
+    (brief,) = tiles(client, begin=0, count=1)
     assert brief["objects"] == told["objects"]
 
 
@@ -153,6 +163,13 @@ def test_pictures_are_made_of_the_sizes_that_there_are(client: TestClient, packe
     assert "has no record 99999" in answer.json()["error"]
 
 
+def test_records_come_with_their_pictures(client: TestClient) -> None:
+    pictures = get(client, "found")["pictures"]
+    for told in tiles(client, begin=1, count=5, side=320):
+        answer = client.get(f"/picture/{pictures}/{told['number']}/320")
+        assert base64.b64decode(told["picture"]) == answer.content
+
+
 def test_what_is_damaged_is_told_by_its_key_and_hides_no_other(tmp_path: Path) -> None:
     images = [scenes.image(number, "left") for number in range(3)]
     images[0].encoded = b"\xff\xd8 no picture"
@@ -162,9 +179,10 @@ def test_what_is_damaged_is_told_by_its_key_and_hides_no_other(tmp_path: Path) -
     data[-20] ^= 1  # in the last record
     shard.write_bytes(data)
     client = client_of(tmp_path / "data")
-    undecodable, good, corrupt = get(client, "records", begin=0, count=3)
+    undecodable, good, corrupt = tiles(client, begin=0, count=3)
     assert "error" not in undecodable
-    assert "error" not in good
+    assert undecodable["picture"] is None
+    assert good["picture"]
     assert corrupt["key"] == images[2].key
     assert "CRC" in corrupt["error"] or "checksum" in corrupt["error"]
     pictures = get(client, "found")["pictures"]
@@ -181,8 +199,8 @@ def test_a_record_without_an_image_says_what_it_holds(tmp_path: Path) -> None:
     image = AnnotatedImage(key="a", format="tensor", tensor=tensor, target=tensor)
     tiny_dataset.write_dataset(tmp_path / "data", {"train": [[image]]}, {})
     client = client_of(tmp_path / "data")
-    (brief,) = get(client, "records", begin=0, count=1)
-    assert brief["instead"] == "float32 [2, 3]"
+    (brief,) = tiles(client, begin=0, count=1)
+    assert (brief["instead"], brief["picture"]) == ("float32 [2, 3]", None)
     told = get(client, "record", place=0)
     assert (told["instead"], told["target"]) == ("float32 [2, 3]", "float32 [2, 3]")
 
@@ -244,6 +262,7 @@ def test_a_newer_version_is_told_and_the_old_one_stays(own: Path) -> None:
         ("found", {"slice": "none"}, 404, "no slice 'none'"),
         ("found", {"slice": "../x"}, 400, "cannot be the name of a slice"),
         ("records", {}, 400, "begin must be a whole number (got None)"),
+        ("records", {"begin": 0, "count": 1, "side": 161}, 400, "pictures are made of (160, 320"),
         ("record", {"place": -1}, 400, "no record -1"),
         ("batch", {"mode": "twist"}, 400, "mode must be one of"),
         ("batch", {"height": 99999}, 400, "size must be"),
@@ -313,7 +332,7 @@ def test_a_bucket_is_viewed_through_the_cache(own: Path, bucket, tmp_path: Path)
     client = client_of(bucket.uri, cache_dir=str(tmp_path / "cache"))
     data = tfstream.open(own)
     assert get(client, "found", q="label:dog")["records"] == len(data.slice("label:dog"))
-    page = get(client, "records", begin=0, count=3)
+    page = tiles(client, begin=0, count=3)
     assert [each["key"] for each in page] == [data[place]["key"] for place in range(3)]
     told = get(client, "record", place=1)
     assert (told["key"], told["shard"][:7]) == (data[1]["key"], "shards/")
@@ -331,7 +350,9 @@ def test_markup_stays_text(tmp_path: Path) -> None:
     image.metadata["camera"].string_value = evil
     tiny_dataset.write_dataset(tmp_path / "data", {"train": [[image]]}, scenes.SCHEMA)
     client = client_of(tmp_path / "data")
-    for what in ("records?begin=0&count=1", "histograms", "record?place=0"):
+    (told,) = tiles(client, begin=0, count=1)
+    assert told["key"] == image.key
+    for what in ("histograms", "record?place=0"):
         answer = client.get(f"/api/{what}")
         assert answer.headers["content-type"] == "application/json"
     bars = {each["title"]: each["bars"] for each in get(client, "histograms")}["camera"]

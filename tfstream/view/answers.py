@@ -16,12 +16,19 @@ from tfstream.view.histograms import histograms
 from tfstream.view.session import Answer, Question, Session
 from tfstream.view.shapes import annotation, plain
 
-__all__ = ["about", "compare", "find", "found", "page", "record", "save", "spread", "versions"]
+__all__ = [
+    "about",
+    "compare",
+    "find",
+    "found",
+    "instead",
+    "record",
+    "save",
+    "spread",
+    "versions",
+]
 
-_MOST_RECORDS = 200  # of a page
 _MOST_SHOWN = 500  # keys of a difference
-_GRID_OBJECTS = 150
-_GRID_MASK = 160  # pixels
 _RECORD_OBJECTS = 5000
 _RECORD_MASK = 800
 
@@ -53,35 +60,7 @@ def found(session: Session, question: Question) -> dict[str, Any]:
     }
 
 
-def page(session: Session, question: Question, begin: int, count: int) -> list[dict[str, Any]]:
-    """Some of the records, one after the other, as the grid draws them."""
-    answer = session.answer(question)
-    numbers = answer.some(begin, min(count, _MOST_RECORDS))
-    version = answer.whole.version
-    out = []
-    for number, image in zip(numbers, session.read(version, numbers), strict=True):
-        if isinstance(image, TfstreamError):
-            key = session.key_of(version, number)
-            out.append({"number": number, "key": key, "error": str(image)})
-        else:
-            out.append(_brief(number, image, answer))
-    return out
-
-
-def _brief(number: int, image: AnnotatedImage, answer: Answer) -> dict[str, Any]:
-    drawn = annotation(image, answer.whole.labels, side=_GRID_MASK, most=_GRID_OBJECTS)
-    return {
-        "number": number,
-        "key": image.key,
-        "width": image.width,
-        "height": image.height,
-        "objects": drawn,
-        "more": max(0, len(image.objects) - _GRID_OBJECTS),
-        "instead": _instead(image),
-    }
-
-
-def _instead(image: AnnotatedImage) -> str | None:
+def instead(image: AnnotatedImage) -> str | None:
     """What a record without an image holds; None: it has one."""
     if image.encoded:
         return None
@@ -134,7 +113,7 @@ def record(session: Session, question: Question, place: int) -> dict[str, Any]:
         "filename": example.filename(image),
         "objects": annotation(image, whole.labels, side=_RECORD_MASK, most=_RECORD_OBJECTS),
         "more": max(0, len(image.objects) - _RECORD_OBJECTS),
-        "instead": _instead(image),
+        "instead": instead(image),
         "target": _in_words(image.target) if image.HasField("target") else None,
         "titles": _titles(image, answer),
         "metadata": {name: plain(value) for name, value in metadata.items()},

@@ -16,14 +16,14 @@ import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tfstream import errors
 from tfstream.view import answers, asked, batches, completion, wording
 from tfstream.view.guard import Guard
 from tfstream.view.session import Session
-from tfstream.view.thumbnails import SIDES
+from tfstream.view.tiles import Tiles
 
 __all__ = ["make_app"]
 
@@ -70,7 +70,7 @@ def make_app(session: Session, *, token: str, host: str, port: int) -> Starlette
         Route("/api/newest", view.newest),
         Route("/api/batch", view.batch),
         Route("/api/slices", view.save, methods=["POST"]),
-        Route("/picture/{version:int}-{commit}/{number:int}/{side:int}", view.picture),
+        Route("/picture/{version:int}-{commit}/{number:int}/{side}", view.picture),
         Route("/static/{name}", view.static),
     ]
     guard = Middleware(Guard, token=token, host=host, port=port)
@@ -98,6 +98,7 @@ class _View:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._tiles = Tiles(session)
         # In memory: no request makes a path.
         self._static = {path.name: path.read_bytes() for path in _STATIC.iterdir()}
         self._page_shown = threading.Event()
@@ -107,7 +108,7 @@ class _View:
 
     @contextlib.asynccontextmanager
     async def warming(self, app: Starlette) -> AsyncIterator[None]:
-        """Has what the first query needs be done once the first page was shown."""
+        """Has what the first query needs be done once the page was shown; ends the threads."""
 
         def warm() -> None:
             self._page_shown.wait()
@@ -117,6 +118,7 @@ class _View:
         threading.Thread(target=warm, name="tfstream-view-warm", daemon=True).start()
         yield
         self._page_shown.set()
+        self._tiles.close()
 
     async def _answer(self, ask: Callable[..., Any], *arguments: Any) -> Response:
         work = functools.partial(ask, *arguments)
@@ -144,13 +146,16 @@ class _View:
         return await self._answer(answers.found, self._session, self._question(request))
 
     async def records(self, request: Request) -> Response:
-        """Some of the records of an answer."""
-        begin = asked.number(request.query_params, "begin")
-        count = asked.number(request.query_params, "count")
+        """Some of the records of an answer, with their pictures: a line of JSON each."""
+        begin, count = (asked.number(request.query_params, name) for name in ("begin", "count"))
+        side = asked.side(request.query_params)
         question = self._question(request)
-        work = functools.partial(answers.page, self._session, question, begin, count)
-        read = await _while_awaited(request, work, self._answers)
-        return Response(status_code=_GONE) if read is None else JSONResponse(read)
+        work = functools.partial(self._tiles.read, question, begin, count, side)
+        makers = await _while_awaited(request, work, self._answers)
+        if makers is None:
+            return Response(status_code=_GONE)
+        lines = self._tiles.lines(makers, request.is_disconnected)
+        return StreamingResponse(lines, media_type="application/x-ndjson")
 
     async def record(self, request: Request) -> Response:
         """One record of an answer."""
@@ -217,13 +222,9 @@ class _View:
     async def picture(self, request: Request) -> Response:
         """A record's picture, of one of a few sizes; made only while somebody waits for it."""
         given = request.path_params
-        if given["side"] not in SIDES:
-            raise errors.InvalidArgumentError(f"pictures are made of {SIDES} pixels")
-        which = given["version"], given["number"], given["side"]
-        made = self._session.kept_thumbnail(*which)
-        if made is None:
-            work = functools.partial(self._session.thumbnail, *which)
-            made = await _while_awaited(request, work, self._pictures)
+        which = given["version"], given["number"], asked.side(given)
+        work = functools.partial(self._session.thumbnail, *which)
+        made = await _while_awaited(request, work, self._pictures)
         if made is None:
             return Response(status_code=_GONE)
         return Response(made, media_type="image/jpeg", headers={"cache-control": _FOREVER})

@@ -8,8 +8,9 @@ from tfstream.errors import InvalidArgumentError
 from tfstream.images import ImageSpec
 from tfstream.view.batches import Look
 from tfstream.view.session import Question
+from tfstream.view.thumbnails import SIDES
 
-__all__ = ["look", "number", "question"]
+__all__ = ["look", "number", "question", "side"]
 
 
 def number(given: Mapping[str, str], name: str, default: int | None = None) -> int:
@@ -34,6 +35,18 @@ def question(given: Mapping[str, str], version: int) -> Question:
         version: Where none is given.
     """
     return Question(number(given, "version", version), given.get("q", ""), given.get("slice", ""))
+
+
+def side(given: Mapping[str, str]) -> int:
+    """How large pictures shall be, in pixels of the longer side.
+
+    Raises:
+        InvalidArgumentError: None are made of that size.
+    """
+    asked = number(given, "side")
+    if asked not in SIDES:
+        raise InvalidArgumentError(f"pictures are made of {SIDES} pixels (got {asked})")
+    return asked
 
 
 def look(given: Mapping[str, str]) -> Look:

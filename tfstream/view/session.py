@@ -213,13 +213,20 @@ class Session:
         (image,) = self.read(version, [number])
         if isinstance(image, TfstreamError):
             raise image
-        made = thumbnail(image, side)
-        self._thumbnails.put((version, number, side), made, len(made))
-        return made
+        return self.shrunk(version, number, image, side)
 
-    def kept_thumbnail(self, version: int, number: int, side: int) -> bytes | None:
-        """A picture that was made a while ago; None: it must be made."""
-        return self._thumbnails.get((version, number, side))
+    def shrunk(self, version: int, number: int, image: AnnotatedImage, side: int) -> bytes:
+        """As `thumbnail`, of a record that was read; those made last are kept.
+
+        Raises:
+            CorruptRecordError: The picture is damaged.
+        """
+        which = (version, number, side)
+        made = self._thumbnails.get(which)
+        if made is None:
+            made = thumbnail(image, side)
+            self._thumbnails.put(which, made, len(made))
+        return made
 
     def key_of(self, version: int, number: int) -> str:
         """The key of a record, from its index: also of one that is damaged."""

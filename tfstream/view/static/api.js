@@ -29,12 +29,31 @@ async function fetched(path, options) {
   }
 }
 
-export async function get(what, given = {}, signal = undefined) {
+function parameters(given) {
   const asked = new URLSearchParams();
   for (const [name, value] of Object.entries(given)) {
     if (value !== undefined && value !== "") asked.set(name, value);
   }
-  return answered(await fetched(`/api/${what}?${asked}`, { signal }));
+  return asked;
+}
+
+export async function get(what, given = {}, signal = undefined) {
+  return answered(await fetched(`/api/${what}?${parameters(given)}`, { signal }));
+}
+
+// What comes as lines of JSON: some of them at a time, as they arrive.
+export async function* lines(what, given, signal) {
+  const response = await fetched(`/api/${what}?${parameters(given)}`, { signal });
+  if (!response.ok) await answered(response);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const complete = (rest + value).split("\n");
+    rest = complete.pop();
+    if (complete.length) yield complete.map((line) => JSON.parse(line));
+  }
 }
 
 export async function post(what, given) {

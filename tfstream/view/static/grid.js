@@ -1,10 +1,10 @@
 // The endless grid: only what is seen, and a little around it, is there.
 
 import { find, later } from "./dom.js";
-import { Pages } from "./pages.js";
+import { Loading, sideFor } from "./loading.js";
 import { Scrolling } from "./scrolling.js";
 import { Tile } from "./tile.js";
-import { on } from "./state.js";
+import { on, question } from "./state.js";
 
 const GAP = 6;
 const PADDING = 10;
@@ -25,7 +25,6 @@ export class Grid {
     this.wanted = 180;
     this.top = 0;
     this.total = 0;
-    this.pages = new Pages(0, () => {}, failed);
     this.scrolling = new Scrolling(0, 1);
     const calm = later(CALM, () => this.settle());
     this.element.addEventListener("scroll", () => {
@@ -51,9 +50,10 @@ export class Grid {
 
   // Shows another answer, from its beginning.
   show(total) {
-    this.pages.close();
     this.total = total;
-    this.pages = new Pages(total, (first, last) => this.fill(first, last), this.failed);
+    this.asked = question();
+    this.loading?.close();
+    this.loading = null;
     this.clear();
     this.chosen = -1;
     this.top = 0;
@@ -87,10 +87,22 @@ export class Grid {
     if (size !== this.size) this.clear();
     this.size = size;
     this.step = size + GAP;
+    this.load(sideFor(size));
     const rows = Math.ceil(this.total / this.columns);
     this.scrolling = new Scrolling(rows * this.step - GAP + 2 * PADDING, this.view);
     this.room.style.height = `${this.scrolling.height}px`;
     this.go(Math.floor(first / this.columns) * this.step);
+  }
+
+  load(side) {
+    if (!this.asked || this.loading?.side === side) return;
+    this.loading?.close();
+    this.loading = new Loading({
+      asked: this.asked,
+      side,
+      arrived: (first, last) => this.fill(first, last),
+      failed: this.failed,
+    });
   }
 
   go(top) {
@@ -114,21 +126,25 @@ export class Grid {
   }
 
   render() {
-    const seenFirst = Math.floor((this.top - PADDING) / this.step);
-    const seenLast = Math.floor((this.top + this.view - PADDING) / this.step);
-    const first = Math.max(0, (seenFirst - ABOVE) * this.columns);
-    const last = Math.min(this.total, (seenLast + ABOVE + 1) * this.columns) - 1;
+    if (!this.loading) return;
+    const firstRow = Math.floor((this.top - PADDING) / this.step);
+    const lastRow = Math.floor((this.top + this.view - PADDING) / this.step);
+    const { first, last } = this.places(firstRow - ABOVE, lastRow + ABOVE);
     for (const [place, tile] of this.tiles) {
       if (place < first || place > last) {
         this.tiles.delete(place);
         this.retire(tile);
       }
     }
-    this.pages.want(first, last);
+    this.loading.want(this.places(firstRow, lastRow), { first, last });
     const shift = this.element.scrollTop - this.top + PADDING;
-    for (const place of nearestFirst(first, last, seenFirst * this.columns)) {
-      this.put(place, shift);
-    }
+    for (let place = first; place <= last; place += 1) this.put(place, shift);
+  }
+
+  // Of all tiles in some rows, those that there are.
+  places(firstRow, lastRow) {
+    const first = Math.max(0, firstRow * this.columns);
+    return { first, last: Math.min(this.total, (lastRow + 1) * this.columns) - 1 };
   }
 
   put(place, shift) {
@@ -144,12 +160,12 @@ export class Grid {
     const left = PADDING + (place - row * this.columns) * this.step;
     tile.move(left, row * this.step + shift, this.size);
     tile.element.classList.toggle("chosen", place === this.chosen);
-    tile.show(this.pages.get(place));
+    tile.show(this.loading.get(place));
   }
 
   fill(first, last) {
     for (let place = first; place <= last; place += 1) {
-      this.tiles.get(place)?.show(this.pages.get(place));
+      this.tiles.get(place)?.show(this.loading.get(place));
     }
   }
 
@@ -197,10 +213,4 @@ export class Grid {
       this.open(this.chosen);
     }
   }
-}
-
-// What is seen is asked for before what is above it.
-function* nearestFirst(first, last, seen) {
-  for (let place = Math.max(first, seen); place <= last; place += 1) yield place;
-  for (let place = Math.min(seen, last + 1) - 1; place >= first; place -= 1) yield place;
 }

@@ -2,10 +2,6 @@
 
 import { make } from "./dom.js";
 import { draw } from "./overlay.js";
-import { state } from "./state.js";
-
-const SIDES = [160, 320, 640];
-const PATIENCE = 30; // ms that a tile must stay before its picture is asked for
 
 export class Tile {
   constructor() {
@@ -50,12 +46,11 @@ export class Tile {
       this.note.textContent = `${record.instead}\n${record.key}`;
       return;
     }
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => {
-      const wanted = this.size * Math.min(window.devicePixelRatio || 1, 2);
-      const side = SIDES.find((each) => each >= wanted * 0.8) ?? SIDES.at(-1);
-      this.image.src = `/picture/${state.found.pictures}/${record.number}/${side}`;
-    }, PATIENCE);
+    if (record.picture === null) {
+      this.broken("does not decode");
+      return;
+    }
+    this.image.src = `data:image/jpeg;base64,${record.picture}`;
     this.draw();
   }
 
@@ -85,9 +80,7 @@ export class Tile {
     this.element.dataset.state = what;
   }
 
-  // Gives up what is under way.
   drop() {
-    clearTimeout(this.timer);
     this.image.removeAttribute("src");
     this.record = null;
     this.element.remove();
