@@ -48,7 +48,7 @@ def scalars(log_dir: pathlib.Path) -> dict[str, dict[int, float]]:
     return {
         tag: {step: float(value) for step, value in of.items()}
         for tag, of in summaries(log_dir).items()
-        if tag != "tfstream/samples"
+        if tag != "tfstream_pictures/samples"
     }
 
 
@@ -73,19 +73,34 @@ def test_the_scalars_are_written_every_so_many_batches_and_at_an_epochs_end(
         ds, epochs=2, validation_data=valid, callbacks=[monitor], verbose=0
     )
     written = scalars(tmp_path / "logs")
-    assert {
+    # Nothing of networks and caches, which would be flat lines.
+    assert set(written) == {
         "tfstream/samples_per_second",
-        "tfstream/bytes_fetched_per_second",
-        "tfstream/retries",
-        "tfstream/hedges",
-        "tfstream/repaired",
-        "tfstream/corrupt",
-    } <= set(written)
+        "tfstream/waiting",
+        "tfstream/bytes_read_per_second",
+        "tfstream_faults/corrupt",
+    }
     assert ds.steps_per_epoch == 14
     rate = written["tfstream/samples_per_second"]
     assert sorted(rate) == [5, 10, 14, 19, 24, 28]
     assert max(rate.values()) > 0
-    assert set(written["tfstream/corrupt"].values()) == {0}
+    assert set(written["tfstream_faults/corrupt"].values()) == {0}
+
+
+def test_of_a_remote_dataset_there_are_those_of_the_network_too(
+    train: tfstream.PackedDataset, tmp_path: pathlib.Path, bucket
+) -> None:
+    bucket.upload(pathlib.Path(train.path))
+    ds = stream(tfstream.open(bucket.uri, cache_dir=str(tmp_path / "cache")).split("train"))
+    monitor = tfstream.keras.StreamMonitor(ds, tmp_path / "logs", images=0)
+    model(train.labels.classes).fit(ds, callbacks=[monitor], verbose=0)
+    written = scalars(tmp_path / "logs")
+    assert max(written["tfstream/bytes_fetched_per_second"].values()) > 0
+    assert set(written["tfstream/cache_hit_rate"].values()) == {0}
+    faults = {name for name in written if name.startswith("tfstream_faults/")}
+    assert faults == {
+        f"tfstream_faults/{name}" for name in ("retries", "hedges", "repaired", "corrupt")
+    }
 
 
 def test_without_a_directory_the_default_writer_is_written_to(
@@ -117,7 +132,7 @@ def test_the_next_samples_are_drawn_as_the_model_sees_them(
     model(train.labels.classes).fit(
         ds, epochs=2, callbacks=[watch, monitor], verbose=0, shuffle=False
     )
-    drawn = summaries(tmp_path)["tfstream/samples"]
+    drawn = summaries(tmp_path)["tfstream_pictures/samples"]
     assert sorted(drawn) == [0, 14]
     assert [state["epoch"] for state in seen] == [0, 1]
     shown = tfstream.ImageSpec(size=(16, 16))

@@ -19,22 +19,23 @@ if TYPE_CHECKING:
 
 __all__ = ["StreamMonitor"]
 
-# As totals: these say most as lines that should stay flat.
-_TOTALS = ("retries", "hedges", "repaired", "corrupt")
+# As totals: these say most as lines that should stay flat. The first three need a network.
+_FAULTS = ("retries", "hedges", "repaired", "corrupt")
 
 
 class StreamMonitor(tf.keras.callbacks.Callback):
     """A callback that writes how a stream does for TensorBoard, and says what held training up.
 
     `tfstream/samples_per_second`, `tfstream/waiting` (the share of the time, 0 to 1, that
-    training waited for data), `tfstream/bytes_fetched_per_second`, `tfstream/cache_hit_rate`
-    (0 to 1), each over the batches since the last ones, and `tfstream/retries`, `tfstream/hedges`,
-    `tfstream/repaired`, `tfstream/corrupt` since training began. Time spent on validation
-    counts nowhere. A step is one of the optimizer's.
+    training waited for data) and `tfstream/bytes_read_per_second`, each over the batches since the
+    last ones; of remote datasets `tfstream/bytes_fetched_per_second` and
+    `tfstream/cache_hit_rate` (0 to 1) too. In a group below, since training began:
+    `tfstream_faults/corrupt`, and of remote datasets `retries`, `hedges` and `repaired`. Time spent
+    on validation counts nowhere. A step is one of the optimizer's.
 
     At the beginning of each epoch the next samples are drawn, as the model will see them, with
-    their boxes: `tfstream/samples`. Of streams that a `tf.data` service makes, of data points
-    and of stored bytes there are no pictures.
+    their boxes: `tfstream_pictures/samples`. Of streams that a `tf.data` service makes, of data
+    points and of stored bytes there are no pictures.
 
     When training ends, and `fit` is not silent, a line says whether it waited for data.
 
@@ -106,7 +107,7 @@ class StreamMonitor(tf.keras.callbacks.Callback):
         begun = time.monotonic()
         pictures = self._preview.pictures(self._dataset.state())
         with self._writing():
-            write_images("tfstream/samples", pictures, self._step())
+            write_images("tfstream_pictures/samples", pictures, self._step())
         self._then += time.monotonic() - begun
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -145,17 +146,22 @@ class StreamMonitor(tf.keras.callbacks.Callback):
         self._seconds += now - self._then
         self._before, self._then, self._batches = after, now, 0
         scalars = {
-            "samples_per_second": done.samples_per_second,
-            "waiting": done.waiting,
-            "bytes_fetched_per_second": done.bytes_fetched_per_second,
-            "cache_hit_rate": done.cache_hit_rate,
-            **{name: after.get(name, 0) - self._first.get(name, 0) for name in _TOTALS},
+            "tfstream/samples_per_second": done.samples_per_second,
+            "tfstream/waiting": done.waiting,
+            "tfstream/bytes_read_per_second": done.bytes_read_per_second,
         }
+        faults: tuple[str, ...] = ("corrupt",)
+        if after.get("fetches") or done.cache_hit_rate is not None:  # of local files: flat lines
+            scalars["tfstream/bytes_fetched_per_second"] = done.bytes_fetched_per_second
+            scalars["tfstream/cache_hit_rate"] = done.cache_hit_rate
+            faults = _FAULTS
+        for name in faults:
+            scalars[f"tfstream_faults/{name}"] = after.get(name, 0) - self._first.get(name, 0)
         step = self._step()
         with self._writing():
             for name, value in scalars.items():
                 if value is not None:
-                    write_scalar(f"tfstream/{name}", value, step)
+                    write_scalar(name, value, step)
 
     def _writing(self) -> contextlib.AbstractContextManager[Any]:
         return self._writer.as_default() if self._writer else contextlib.nullcontext()
