@@ -9,7 +9,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tfstream.format import index, manifest
+from tfstream.format import index, manifest, merged
+from tfstream.storage.uri import as_directory
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -97,4 +98,5 @@ def write(
     for split in [split for split in loaded.splits if split.name != "train"]:
         loaded.splits.remove(split)
     loaded.version = 1
+    merged.merge(as_directory(out), loaded)
     manifest.commit(out, loaded)

@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
 __all__ = ["IndexFiles", "local_indexes"]
 
-# Indexes whose bytes are in memory at the same time, on their way to a file.
-_AT_ONCE = 32
+# Indexes whose bytes are in memory at the same time, on their way to a file; merged ones have
+# some 20 MB.
+_AT_ONCE = 16
 
 
 class IndexFiles:
     """Where a dataset's indexes lie on local disk.
 
-    Those of a dataset elsewhere are copied once, when they are first asked for, into a temporary
+    Those of a dataset elsewhere are copied once, when they are first brought, into a temporary
     directory that goes with this object.
 
     Args:
@@ -42,47 +43,64 @@ class IndexFiles:
         self._directory = directory
         self._read = read or self._read_directory
         self._copies: tempfile.TemporaryDirectory[str] | None = None
-        self._known: dict[str, str] = {}
+        self._known: dict[str, str] = {}  # by name, the path
+        self._missing: dict[str, str] = {}  # by path, the name
         self._lock = threading.Lock()
 
-    def paths(self, shards: Sequence[Shard]) -> list[str]:
-        """The local index of each of the shards, an absolute path.
+    def paths(self, names: Sequence[str]) -> list[str]:
+        """Where each of these indexes is, or will be once it was brought: absolute paths."""
+        if self._directory.path is not None:
+            root = os.path.abspath(self._directory.path)
+            # Not by pathlib, which is slow for 20,000 shards.
+            return [os.path.join(root, name) for name in names]
+        with self._lock:
+            for name in names:
+                if name not in self._known:
+                    # No part of the object's name, which nobody has vouched for.
+                    path = os.path.join(self._room(), f"{len(self._known):08d}.parquet")
+                    self._known[name] = path
+                    self._missing[path] = name
+            return [self._known[name] for name in names]
+
+    def bring(self, paths: Sequence[str]) -> None:
+        """Copies what is not there yet of what `paths` named.
 
         Raises:
             ObjectNotFoundError: There is no such index.
             StorageError: One cannot be read, or not be copied.
         """
-        if self._directory.path is not None:
-            root = os.path.abspath(self._directory.path)
-            # Not by pathlib, which is slow for 20,000 shards.
-            return [os.path.join(root, shard.index_path) for shard in shards]
         with self._lock:
-            names = [shard.index_path for shard in shards]
-            unknown = [name for name in names if name not in self._known]
-            for begin in range(0, len(unknown), _AT_ONCE):
-                self._copy(unknown[begin : begin + _AT_ONCE])
-            return [self._known[name] for name in names]
+            missing = [path for path in paths if path in self._missing]
+            for begin in range(0, len(missing), _AT_ONCE):
+                self._copy(missing[begin : begin + _AT_ONCE])
 
     def close(self) -> None:
         """Removes the copies."""
         with self._lock:
             self._known.clear()
+            self._missing.clear()
             if self._copies is not None:
                 self._copies.cleanup()
                 self._copies = None
 
-    def _copy(self, names: list[str]) -> None:
-        try:
-            if self._copies is None:
+    def _room(self) -> str:
+        if self._copies is None:
+            with self._keeping():
                 self._copies = tempfile.TemporaryDirectory(prefix="tfstream-indexes-")
-            for name, data in zip(names, self._read(names), strict=True):
-                # No part of the object's name, which nobody has vouched for.
-                path = Path(self._copies.name, f"{len(self._known):08d}.parquet")
-                path.write_bytes(data)
-                self._known[name] = str(path)
+        return self._copies.name
+
+    def _copy(self, paths: list[str]) -> None:
+        found = self._read([self._missing[path] for path in paths])
+        for path, data in zip(paths, found, strict=True):
+            with self._keeping():
+                Path(path).write_bytes(data)
+            del self._missing[path]
+
+    @contextlib.contextmanager
+    def _keeping(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
-            if isinstance(error, StorageError):
-                raise
             raise StorageError(
                 error.errno,
                 f"Cannot keep the indexes of {self._directory} in {tempfile.gettempdir()}: "
@@ -104,6 +122,8 @@ def local_indexes(directory: Directory, shards: Sequence[Shard]) -> Iterator[lis
     """
     files = IndexFiles(directory)
     try:
-        yield files.paths(shards)
+        paths = files.paths([shard.index_path for shard in shards])
+        files.bring(paths)
+        yield paths
     finally:
         files.close()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfstream.fetch.counters import Counters
 from tfstream.fetch.fetcher import fetcher
 from tfstream.fetch.source import RemoteSource, Spec
 from tfstream.foreign import ForeignRecords
-from tfstream.format import index
+from tfstream.format import index, merged
 from tfstream.format.foreign import Translator
 from tfstream.format.label_map import LabelMap
 from tfstream.format.numbered import NumberedKeys
@@ -133,7 +133,8 @@ class OpenedVersion:
         """The keys of records that hold none."""
 
         def keys_of(shard: Shard) -> list[str]:
-            (path,) = self._indexes.paths([shard])
+            (path,) = self._indexes.paths([shard.index_path])
+            self._indexes.bring([path])
             keys: list[str] = index.read(path, ["key"])["key"].to_pylist()
             return keys
 
@@ -181,18 +182,33 @@ class OpenedVersion:
         Raises:
             StorageError: An index cannot be read.
         """
-        from tfstream.query.engine import Engine
+        from tfstream.query.engine import Engine, Merged
 
         if splits not in self._engines:
             shards = self.shards(splits)
+            runs = list(self._merged(splits))
+            paths = self._indexes.paths([run.path for run in runs])
             self._engines[splits] = Engine(
-                self._indexes.paths(shards),
+                self._indexes.paths([shard.index_path for shard in shards]),
                 [shard.records for shard in shards],
                 [split.name for split in self.chosen(splits) for _ in split.shards],
                 dict(self.manifest.schema.metadata),
                 self.labels.names,
+                [
+                    Merged(path, run.begin, run.end - run.begin)
+                    for run, path in zip(runs, paths, strict=True)
+                ],
+                self._indexes.bring,
             )
         return self._engines[splits]
+
+    def _merged(self, splits: tuple[str, ...]) -> Iterator[merged.Run]:
+        """Merged indexes, the shards numbered over all these splits."""
+        begin = 0
+        for split in self.chosen(splits):
+            for run in merged.covered(split):
+                yield merged.Run(run.path, begin + run.begin, begin + run.end)
+            begin += len(split.shards)
 
     def keys(self, splits: tuple[str, ...]) -> KeyLookup:
         """Finds the records of these splits by their keys; see `engine`."""

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -460,3 +461,17 @@ def test_a_killed_append_to_a_bucket_sends_no_shard_twice(tree, many, whole, buc
     uploads = [e for e in bucket.proxy.log if e.method == "PUT" and e.outcome in ("200", "slow")]
     assert len(uploads) == len(whole) - 2
     assert len(bucket.names()) == len(whole) > sent
+
+
+def test_the_indexes_of_many_shards_are_merged_and_an_append_leaves_them(tmp_path, capfd):
+    tree, dest = grown(tmp_path / "tree", 0, 66), tmp_path / "out"
+    pack(tree, dest, shard_bytes=1_000, processes=1)  # a shard a record
+    assert re.search(r"Merging indexes: 66 of 66", capfd.readouterr().err)
+    before = manifest.load(dest).splits[0]
+    (each,) = before.merged
+    assert (each.shards, index.read(dest / each.path).num_rows) == (66, 66)
+    append(grown(tmp_path / "more", 66, 70), dest, message="more", **OPTIONS)
+    after = manifest.load(dest).splits[0]
+    assert (len(after.shards), list(after.merged)) == (70, [each])
+    assert len(tfstream.open(dest).slice("width > 0")) == 70
+    assert verify.verify(dest) == []

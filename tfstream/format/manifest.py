@@ -252,11 +252,27 @@ def _check(manifest: manifest_pb2.Manifest, path: str, version: int, *, local: b
                 if file in files:
                     raise errors.ManifestError(f"{path} names the file {file!r} twice.")
                 files.add(file)
+        _check_merged(split, path)
         records = sum(shard.records for shard in split.shards)
         if records != split.statistics.records:
             raise errors.ManifestError(
                 f"{path}: the shards of split {split.name!r} hold {records} records, and its "
                 f"statistics say {split.statistics.records}."
+            )
+
+
+def _check_merged(split: manifest_pb2.Split, path: str) -> None:
+    if not split.merged:
+        return
+    # Here: it imports numpy by and by.
+    from tfstream.format import merged
+
+    known = {run.path for run in merged.covered(split)}
+    for each in split.merged:
+        if each.path not in known or not _is_inside(each.path):
+            raise errors.ManifestError(
+                f"{path} names the merged index {each.path!r}, which is not of shards that split "
+                f"{split.name!r} has."
             )
 
 

@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from tfstream import errors
-from tfstream.format import manifest, statistics
+from tfstream.format import manifest, merged, statistics
 from tfstream.format.foreign import Translator
 from tfstream.format.numbered import lists_all
 from tfstream.format.shard_check import Problem, ShardReport, ShardTask, check_shard
@@ -34,8 +34,9 @@ def verify(
     """Checks all that a version of a dataset consists of.
 
     Every CRC; each shard's size, records and offsets against its index and the
-    manifest; each row of an index against its record; keys that occur twice; the
-    manifest's statistics. Records that the version does without are passed over.
+    manifest; each row of an index against its record, and of a merged index against that
+    of the shard's own; keys that occur twice; the manifest's statistics. Records that the
+    version does without are passed over.
 
     Args:
         root: The dataset's directory; elsewhere than on local disk it is read in a stream.
@@ -77,6 +78,7 @@ def verify(
     reports = _check_all(tasks, processes or _cores(), progress or (lambda _: None))
     problems = [problem for report in reports for problem in report.problems]
     problems += _duplicates(tasks, reports)
+    problems += _merged_problems(directory, loaded, reports)
     problems += _statistics_problems(loaded, manifest.path_of(directory, loaded.version), reports)
     return problems
 
@@ -139,6 +141,22 @@ def _duplicates(tasks: Sequence[ShardTask], reports: Sequence[ShardReport]) -> I
                 yield Problem(task.place, offset, key, f"the key is also that of {first[key]}")
             else:
                 first[key] = f"the record at byte {offset} of {task.place}"
+
+
+def _merged_problems(
+    directory: Directory, loaded: manifest_pb2.Manifest, reports: Sequence[ShardReport]
+) -> Iterator[Problem]:
+    """Where merged indexes do not say what the shards' own say."""
+    metadata = dict(loaded.schema.metadata)
+    begin = 0
+    for split in loaded.splits:
+        for run in merged.covered(split):
+            # Of damaged indexes the rows may differ, and the damage has been told.
+            if not any(part.problems for part in reports[begin + run.begin : begin + run.end]):
+                wrong = merged.difference(directory, run, split, metadata)
+                if wrong:
+                    yield Problem(directory.locate(run.path), None, "", wrong)
+        begin += len(split.shards)
 
 
 def _statistics_problems(

@@ -24,6 +24,7 @@ from tfstream.indexing.scan import Scanned, scan
 from tfstream.packing.options import process_count
 from tfstream.packing.pool import Pool
 from tfstream.packing.progress import Progress
+from tfstream.packing.version import merge_indexes
 from tfstream.storage.directory import Access
 from tfstream.v1 import manifest_pb2
 
@@ -135,6 +136,8 @@ def index(
         used = {label for each in scanned for label in each.labels}
         names, numbers = label_files.from_records(used, _pairs(scanned))
     made = _manifest(plan, scanned, names, numbers, message, author)
+    with Progress(show=progress) as show:
+        merge_indexes(found.directory, made, show)
     manifest.commit(found.directory, made)
     expected = plan.expected
     roles, columns = dict(expected.features.roles), dict(expected.features.columns)

@@ -31,7 +31,7 @@ from tfstream.packing.rejects import RejectsFile
 from tfstream.packing.space import require_space, space_errors
 from tfstream.packing.steps import Plan, Planned
 from tfstream.packing.survey import Survey
-from tfstream.packing.version import make_manifest
+from tfstream.packing.version import make_manifest, merge_indexes
 from tfstream.packing.workspace import Workspace
 from tfstream.v1 import manifest_pb2
 
@@ -98,6 +98,7 @@ def _run(what: Undertaking, executor: Executor, begun: float) -> PackResult:
     with space_errors(work):
         shards = executor.write(scanned.commit, delivered)
         made = make_manifest(job, what.base, scanned, plan, shards)
+        merge_indexes(destination.directory, made, what.show)
         result = PackResult(
             dest=destination.name,
             version=made.version,

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import tfstream
-from tfstream.format import statistics
+from tfstream.format import merged, statistics
 from tfstream.packing.base import Base
 from tfstream.packing.job import Job
 from tfstream.packing.journal import ShardResult
 from tfstream.packing.plan import order_splits
+from tfstream.packing.progress import Progress
 from tfstream.packing.steps import Plan, Planned
 from tfstream.packing.survey import Scanned
 from tfstream.packing.write import object_names
+from tfstream.storage.directory import Directory
 from tfstream.v1 import manifest_pb2
 
-__all__ = ["make_manifest"]
+__all__ = ["make_manifest", "merge_indexes"]
 
 
 def make_manifest(
@@ -62,6 +64,25 @@ def make_manifest(
     )
 
 
+def merge_indexes(directory: Directory, made: manifest_pb2.Manifest, show: Progress) -> None:
+    """Merges indexes of a version that is about to be committed; see `format/merged.py`.
+
+    Args:
+        directory: The dataset's.
+        made: The manifest; it is changed.
+        show: Is told of the progress.
+
+    Raises:
+        StorageError: A merged index cannot be written.
+    """
+    runs = [(split, run) for split in made.splits for run in merged.to_merge(split, made.commit)]
+    if runs:
+        rows = sum(s.records for split, run in runs for s in split.shards[run.begin : run.end])
+        show.begin("Merging indexes", rows)
+    merged.merge(directory, made, lambda rows: show.update(rows, 0))
+    show.end()
+
+
 def _schema(scanned: Scanned) -> manifest_pb2.Schema:
     schema = manifest_pb2.Schema(metadata=scanned.metadata)
     scanned.contents.put_into(schema)
@@ -79,6 +100,7 @@ def _split(
         name=name,
         shards=[*(old.shards if old else ()), *(_shard_proto(each) for each in new if each.bytes)],
         statistics=statistics.to_proto(statistics.merge(sums)),
+        merged=old.merged if old else (),
     )
 
 

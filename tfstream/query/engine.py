@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,12 +28,27 @@ if TYPE_CHECKING:
     from tfstream.query.condition import Condition
     from tfstream.query.fields import Kind
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Merged"]
 
 # Columns of an index that say where a record lies, not what it is.
 _PLACE = ("offset", "length", "orientation")
 _WHERE = _PLACE[:2]
 _MOST_LOCATED = 1 << 24  # records, of 20 bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Merged:
+    """A file that holds the rows of the indexes of consecutive shards of one split.
+
+    Attributes:
+        path: Of the file, absolute.
+        first: The number of the first of the shards.
+        shards: How many they are.
+    """
+
+    path: str
+    first: int
+    shards: int
 
 
 class Engine:
@@ -49,6 +65,8 @@ class Engine:
         splits: Sequence[str],
         metadata: Mapping[str, str],
         labels: Sequence[str] = (),
+        merged: Sequence[Merged] = (),
+        bring: Callable[[Sequence[str]], object] | None = None,
     ) -> None:
         """Takes note of the indexes; they are opened when something is asked.
 
@@ -59,15 +77,19 @@ class Engine:
             metadata: The manifest's schema: name to "string", "int", "float" or "bool". An
                 index may lack such a column: its values are null then.
             labels: Names of the label map: what fields `labels.NAME` there are.
+            merged: Files that hold the rows of several indexes each.
+            bring: Called with the files that will be opened next; None: they are there.
         """
         self._paths = [str(os.fspath(path)) for path in indexes]
+        self._merged = {each.first: each for each in merged}
+        self._bring = bring or (lambda paths: None)
         self._starts = np.zeros(len(self._paths) + 1, np.int64)
         np.cumsum(records, out=self._starts[1:])
         self._splits = list(splits)
         self._metadata = dict(sorted(metadata.items()))
         self._names = identifiers(metadata)
         self._fields = Fields(self._metadata, labels, list(dict.fromkeys(splits)))
-        self._database = Database(self._paths)
+        self._database = Database([*self._paths, *(each.path for each in merged)])
         self._lock = threading.Lock()
         self._columns: dict[str, tuple[str, ...]] = {}  # of each file that was checked
 
@@ -313,12 +335,12 @@ class Engine:
 
     def _relation(self, chosen: Chosen, condition: Condition | None = None) -> Query:
         """The chosen records, numbered as `chosen` does, that fulfil a condition."""
-        self._check(chosen.shards)
-        files = []
-        for shard, start in zip(chosen.shards, chosen.starts.tolist(), strict=True):
-            path = self._paths[shard]
-            name = self._database.names[path]
-            files.append(File(name, self._columns[path], start, self._splits[shard]))
+        opened = list(self._opened(chosen))
+        self._check({path: rows for path, rows, _, _ in opened})
+        files = [
+            File(self._database.names[path], self._columns[path], start, self._splits[shard])
+            for path, _, start, shard in opened
+        ]
         relation = records(files, self._names, self._metadata)
         tests: list[str] = []
         parameters: list[Any] = []
@@ -334,19 +356,39 @@ class Engine:
             return relation
         return relation.select("*").then(f"WHERE {' AND '.join(tests)}", parameters)
 
-    def _check(self, shards: Sequence[int]) -> None:
-        """Reads the footers of indexes that were not read before."""
+    def _opened(self, chosen: Chosen) -> Iterator[tuple[str, int, int, int]]:
+        """The files that hold the chosen records: indexes, and merged ones where all is chosen.
+
+        Yields:
+            The path, how many rows it has, the number of the first as `chosen` does it, and the
+            first shard.
+        """
+        shards, starts = chosen.shards, chosen.starts.tolist()
+        place = 0
+        while place < len(shards):
+            shard = shards[place]
+            path, count = self._paths[shard], 1
+            whole = self._merged.get(shard)
+            if whole is not None:
+                last = place + whole.shards - 1
+                # They ascend, and none is there twice.
+                if last < len(shards) and shards[last] == shard + whole.shards - 1:
+                    path, count = whole.path, whole.shards
+            yield path, int(self._starts[shard + count] - self._starts[shard]), starts[place], shard
+            place += count
+
+    def _check(self, rows: Mapping[str, int]) -> None:
+        """Reads the footers of files that were not read before.
+
+        Args:
+            rows: How many each shall have.
+        """
         with self._lock:
-            new = {self._paths[shard]: shard for shard in shards}
-            new = {path: shard for path, shard in new.items() if path not in self._columns}
+            new = {path: count for path, count in rows.items() if path not in self._columns}
             if new:
-                rows = {
-                    path: int(self._starts[shard + 1] - self._starts[shard])
-                    for path, shard in new.items()
-                }
+                self._bring(list(new))
                 with self._reading(new):
-                    columns = footers.check(rows, self._metadata)
-                self._columns.update(columns)
+                    self._columns.update(footers.check(new, self._metadata))
 
     def _fetch(self, query: Query) -> list[tuple[Any, ...]]:
         with self._reading(list(self._columns)):

@@ -42,14 +42,26 @@ class Change(_message.Message):
     def __init__(self, message: _Optional[str] = ..., author: _Optional[str] = ..., time: _Optional[str] = ..., parent: _Optional[int] = ..., operation: _Optional[str] = ...) -> None: ...
 
 class Split(_message.Message):
-    __slots__ = ("name", "shards", "statistics")
+    __slots__ = ("name", "shards", "statistics", "merged")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     STATISTICS_FIELD_NUMBER: _ClassVar[int]
+    MERGED_FIELD_NUMBER: _ClassVar[int]
     name: str
     shards: _containers.RepeatedCompositeFieldContainer[Shard]
     statistics: Statistics
-    def __init__(self, name: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[Shard, _Mapping]]] = ..., statistics: _Optional[_Union[Statistics, _Mapping]] = ...) -> None: ...
+    merged: _containers.RepeatedCompositeFieldContainer[MergedIndex]
+    def __init__(self, name: _Optional[str] = ..., shards: _Optional[_Iterable[_Union[Shard, _Mapping]]] = ..., statistics: _Optional[_Union[Statistics, _Mapping]] = ..., merged: _Optional[_Iterable[_Union[MergedIndex, _Mapping]]] = ...) -> None: ...
+
+class MergedIndex(_message.Message):
+    __slots__ = ("path", "first", "shards")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    SHARDS_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    first: str
+    shards: int
+    def __init__(self, path: _Optional[str] = ..., first: _Optional[str] = ..., shards: _Optional[int] = ...) -> None: ...
 
 class Shard(_message.Message):
     __slots__ = ("path", "index_path", "records", "bytes", "relabelled", "name", "key")

@@ -167,8 +167,10 @@ def _needed(directory: Directory) -> set[str]:
         manifest.load(directory)  # raises: there is no dataset
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         loaded = list(pool.map(lambda number: manifest.load(directory, number), numbers))
-    shards = (shard for each in loaded for split in each.splits for shard in split.shards)
-    return {name for shard in shards for name in (shard.path, shard.index_path)}
+    splits = [split for each in loaded for split in each.splits]
+    shards = (shard for split in splits for shard in split.shards)
+    needed = {name for shard in shards for name in (shard.path, shard.index_path)}
+    return needed | {each.path for split in splits for each in split.merged}
 
 
 def _resumable(directory: Directory) -> set[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from tfstream import errors
-from tfstream.format import change, manifest
+from tfstream.format import change, manifest, merged
 from tfstream.storage.directory import Directory
 from tfstream.storage.uri import as_directory
 from tfstream.v1 import manifest_pb2
@@ -249,7 +249,7 @@ def commit_next(
 
     Args:
         directory: The dataset's.
-        made: The manifest; its number, change and writer are set here.
+        made: The manifest; its number, change, writer and merged indexes are set here.
         parent: That of the version which it follows.
         told: How it came about.
 
@@ -262,5 +262,6 @@ def commit_next(
     made.version = parent.version + 1
     made.tfstream_version = __version__
     made.change.CopyFrom(told)
+    merged.merge(directory, made)
     manifest.commit(directory, made)
     return VersionInfo.of(made)
