@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfstream.adapters import decoding
 from tfstream.errors import AnnotationError, CorruptRecordError
 from tfstream.format import example, tensors
 
@@ -30,14 +30,8 @@ def unpack(image: AnnotatedImage, *, place: str) -> dict[str, Any]:
     """
     if image.HasField("tensor"):
         return _unpack_tensor(image)
-    import PIL.Image
-    import PIL.ImageOps
-
     try:
-        with PIL.Image.open(io.BytesIO(image.encoded)) as stored:
-            # Others' records count as upright, whatever their images say.
-            turned = PIL.ImageOps.exif_transpose(stored) if image.orientation != 1 else stored
-            upright = turned.convert("RGB")
+        pixels = _pixels(image)
     except Exception as error:  # Pillow raises many kinds for damaged images
         raise CorruptRecordError(
             f"the image of record {image.key!r} in {place} cannot be decoded: {error}"
@@ -47,7 +41,7 @@ def unpack(image: AnnotatedImage, *, place: str) -> dict[str, Any]:
     target = {"target": tensors.numbers(image.target)} if image.HasField("target") else {}
     return {
         "key": image.key,
-        "image": np.asarray(upright),
+        "image": pixels,
         **target,
         "label": None if main is None else image.objects[main].label,
         "objects": {
@@ -68,6 +62,14 @@ def unpack(image: AnnotatedImage, *, place: str) -> dict[str, Any]:
             "keypoint_names": [[p.name for p in o.keypoints] for o in image.objects],
         },
     }
+
+
+def _pixels(image: AnnotatedImage) -> npt.NDArray[np.uint8]:
+    """The image as it is displayed."""
+    # Others' records count as upright, whatever their images say.
+    if image.orientation in (0, 1):
+        return decoding.pixels(image.encoded, image.height, image.width)[0]
+    return np.asarray(decoding.decode(image.encoded, image.orientation)[0])
 
 
 def _masks(image: AnnotatedImage, place: str) -> list[npt.NDArray[np.bool_] | None]:
