@@ -21,10 +21,13 @@ PAGES = (
     "index.md",
     "keras.md",
     "migrating.md",
+    "mixing.md",
+    "objects.md",
     "packing.md",
     "resume.md",
     "sessions.md",
     "start.md",
+    "torch.md",
     "tuning.md",
     "workers.md",
 )

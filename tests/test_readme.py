@@ -38,11 +38,8 @@ def test_the_blocks_of_the_readme_run_one_after_the_other(tmp_path, monkeypatch)
     names = shown.run(README, str(ROOT / "README.md"))
     assert names["batch"]["image"].shape == (16, 96, 96, 3)
     assert names["batch"]["boxes"].shape.as_list() == [16, None, 4]
-    assert names["people"]["masks"].shape == (16, 20, 96, 96)
-    assert len(names["alone"]) == 40
     assert tfstream.open("described")["val/val_00001"]["metadata"]["day"] == 3
     assert len(tfstream.open("voc")) == 2 * len(tfstream.open("voc", version=1))
-    assert (tmp_path / "picture.png").is_file()
 
 
 def test_the_two_commands_of_the_readme_stand_on_lines_of_their_own():
