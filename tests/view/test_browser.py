@@ -124,6 +124,18 @@ def test_somebody_asks_scrolls_opens_a_record_and_saves_a_slice(page: Any, own: 
     shows(page, "#version", "version 2")
 
 
+def test_a_completion_replaces_all_that_was_typed_since_it_was_offered(
+    page: Any, packed: Path
+) -> None:
+    page.goto(served(packed))
+    page.type("#query", "labels.")
+    shows(page, "#suggestions", "labels.cat")
+    page.route("**/api/complete?*", lambda route: None)  # the server takes its time
+    page.type("#query", "ca")
+    page.press("#query", "Tab")
+    assert page.input_value("#query") == "labels.cat"
+
+
 def test_what_is_in_a_dataset_is_never_markup(page: Any, tmp_path: Path) -> None:
     images = [scenes.image(4, "left"), scenes.image(5, "left")]
     images[0].key = f"train/{EVIL}"

@@ -21,6 +21,8 @@ export class QueryBox {
     this.input.addEventListener("input", () => {
       this.showMistake(null);
       this.changed();
+      // What is offered was so for less text; a space ends what it would complete.
+      if (/\s$/.test(this.input.value.slice(0, this.input.selectionStart))) this.close();
       this.complete();
       this.pause();
     });
@@ -73,7 +75,6 @@ export class QueryBox {
   offer({ begin, suggestions }, typed) {
     // The server counts characters, JavaScript halves of some.
     this.begin = [...typed].slice(0, begin).join("").length;
-    this.cursor = typed.length;
     this.offered = suggestions;
     this.at = -1;
     this.list.replaceChildren(
@@ -118,7 +119,8 @@ export class QueryBox {
 
   accept(number) {
     const { text } = this.offered[number];
-    this.input.setRangeText(text, this.begin, this.cursor, "end");
+    // Up to the cursor of now: more may have been typed since this was offered.
+    this.input.setRangeText(text, this.begin, this.input.selectionStart, "end");
     this.close();
     this.changed();
     this.pause();
