@@ -64,6 +64,26 @@ def test_shapes_lie_where_they_are_painted(data, mode):
     assert (outside > 0) == (mode != "resize")
 
 
+def test_what_is_void_is_of_no_class_wherever_it_comes_to_lie(tmp_path):
+    pictures = [outlined.image(number) for number in range(outlined.PICTURES)]
+    for picture in pictures:  # nobody says what the dog is
+        picture.void = picture.objects.pop().mask
+    data = tfstream.open(outlined.write(tmp_path / "packed", pictures))
+    arguments = {"batch_size": 1, "label": None, "masks": "semantic", "elements": "dict"}
+    streamed = data.stream(image=SPEC, seed=2, **arguments).as_numpy_iterator()
+    arrays = data.to_numpy_iterator(image=SPEC, seed=2, **arguments)
+    compared = 0
+    for one, other in zip(streamed, arrays, strict=True):
+        np.testing.assert_array_equal(one["masks"], other["masks"])
+        void, dog = one["masks"][0] == -1, one["image"][0, ..., 1] > 127
+        assert (void ^ dog).sum() <= 1.5 * sum(SPEC.size)
+        assert set(one["masks"][~void[None]].tolist()) <= {0, data.labels.background}
+        if dog.sum() > 0.05 * dog.size:
+            compared += 1
+            assert overlap(void, dog) > 0.9
+    assert compared > 4
+
+
 @pytest.mark.parametrize(
     ("image", "masks"),
     [(SPEC, "instance"), (tfstream.ImageSpec((90, 100), mode="crop_or_pad"), "semantic")],

@@ -346,9 +346,10 @@ class Asking(Records):
         float32 [n, 4] (ymin, xmin, ymax, xmax in 0..1), `difficult`, `truncated`,
         `occluded`, `crowd` bool [n], `mask` (bool [h, w], or None, each), `polygons` (a list of
         float32 [corners, 2], y and x, each), `keypoints` (float32 [k, 3], y, x and visibility,
-        each) and `keypoint_names`, and `metadata` dict. Without images, it has `key`,
-        `tensor` (an array), `label`, `target` (an array, or None) and `metadata`. A data point is
-        a dict with `members`, a list of records, None where one is missing.
+        each) and `keypoint_names`, and `metadata` dict; `void` bool [h, w] where the annotation
+        says that nobody knows what some pixels show. Without images, it has `key`, `tensor` (an
+        array), `label`, `target` (an array, or None) and `metadata`. A data point is a dict with
+        `members`, a list of records, None where one is missing.
 
         Raises:
             IndexError: The number is out of range.

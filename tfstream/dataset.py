@@ -119,8 +119,9 @@ class PackedDataset(Asking, Adapted):
             masks: Stored ones and filled polygons, as large as the image. "instance": uint8
                 [objects, height, width], 1 where the object of each box is. "semantic": int32
                 [height, width], the class of each pixel (of overlapping objects the one with the
-                smaller box; elsewhere the background), -1 outside the picture, and where the label
-                map has no background. None: left out.
+                smaller box; elsewhere the background), -1 outside the picture, where the annotation
+                says that nobody knows (VOC's borders), and where the label map has no background.
+                None: left out.
             keypoints: Names, as `tfstream.COCO_KEYPOINTS`, or how many each object has: float32
                 [objects, keypoints, 3] (y and x in 0..1 of the image as delivered, and COCO's
                 visibility; zeros where a point is not known or outside the image), those of each

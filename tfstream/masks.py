@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tfstream.images import View
 
-__all__ = ["Shapes", "instances", "label_map"]
+__all__ = ["Shapes", "instances", "label_map", "void"]
 
 _HEADER = 24  # bytes of a PNG, at whose end its width and height are
 
@@ -71,12 +71,34 @@ def instances(
     return tf.ensure_shape(masks, [None, *size])
 
 
+def void(shapes: Shapes, png: tf.Tensor, view: View, size: tuple[int, int]) -> tf.Tensor:
+    """Where nobody says what the image shows.
+
+    Args:
+        shapes: Of the picture.
+        png: string scalar, the mask of such places in the picture; empty: there are none.
+        view: What the image shows.
+        size: (height, width) of the image, in pixels.
+
+    Returns:
+        bool [*size].
+    """
+    import tensorflow as tf
+
+    return tf.cond(
+        tf.equal(png, ""),
+        lambda: tf.zeros(size, tf.bool),
+        lambda: _stored(shapes, png[None], view, size)[0] > 0,
+    )
+
+
 def label_map(
     masks: tf.Tensor,
     labels: tf.Tensor,
     boxes: tf.Tensor,
     view: View,
     *,
+    unknown: tf.Tensor,
     background: int | None,
     height: tf.Tensor,
     width: tf.Tensor,
@@ -91,12 +113,13 @@ def label_map(
         labels: int64 [n], the objects' classes.
         boxes: float32 [n, 4], their boxes in the picture.
         view: What the image shows.
+        unknown: bool [h, w], see `void`; what belongs to an object all the same, does.
         background: The class of what belongs to no object; None: there is none.
         height: int scalar, of the picture as displayed, in pixels.
         width: int scalar.
 
     Returns:
-        int32 [h, w]: -1 outside the picture, and where there is no class.
+        int32 [h, w]: -1 outside the picture, where it is not known, and where there is no class.
     """
     import tensorflow as tf
 
@@ -113,7 +136,7 @@ def label_map(
     _, in_rows = _nearest(view.window[0], view.window[2], size[0], height)
     _, in_columns = _nearest(view.window[1], view.window[3], size[1], width)
     in_columns = tf.where(view.flip, in_columns[::-1], in_columns)
-    inside = in_rows[:, None] & in_columns[None]
+    inside = in_rows[:, None] & in_columns[None] & ~(unknown & tf.equal(top, 0))
     return tf.where(inside, tf.gather(classes, top), tf.constant(-1, tf.int32))
 
 

@@ -87,6 +87,8 @@ def parser(
             features[name] = sequence(tf.float32, 0.0)
     if elements.masks:
         features |= {name: sequence(dtype, pad) for name, dtype, pad in _SHAPES}
+    if elements.masks == "semantic":
+        features[shapes.VOID] = tf.io.FixedLenFeature([], tf.string, "")
     if elements.keypoints:
         features |= {name: sequence(dtype, pad) for name, dtype, pad in _POINTS}
 
@@ -131,6 +133,8 @@ def parser(
             row["box_labels"] = _some(parsed[example.OBJECT_LABEL], -1)
         if elements.masks:
             row["shapes"] = tuple(_some(parsed[name], pad) for name, _, pad in _SHAPES)
+        if elements.masks == "semantic":
+            row["void"] = parsed[shapes.VOID]
         if elements.keypoints:
             row["points"] = tuple(_some(parsed[name], pad) for name, _, pad in _POINTS)
         return row
@@ -230,6 +234,7 @@ def _objects(
                 tf.gather(row["box_labels"], some),
                 tf.gather(row["boxes"], some),
                 view,
+                unknown=masks_lib.void(shapes_of, row["void"], view, spec.size),
                 background=background,
                 **sides,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,10 +40,12 @@ def unpack(image: AnnotatedImage, *, place: str) -> dict[str, Any]:
     boxes = [(o.box.ymin, o.box.xmin, o.box.ymax, o.box.xmax) for o in image.objects]
     main = example.main_object(image)
     target = {"target": tensors.numbers(image.target)} if image.HasField("target") else {}
+    void = {"void": _masks(image, [image.void], place)[0]} if image.void else {}
     return {
         "key": image.key,
         "image": pixels,
         **target,
+        **void,
         "label": None if main is None else image.objects[main].label,
         "objects": {
             "label": [o.label for o in image.objects],
@@ -51,7 +54,7 @@ def unpack(image: AnnotatedImage, *, place: str) -> dict[str, Any]:
             "truncated": np.array([o.truncated for o in image.objects], bool),
             "occluded": np.array([o.occluded for o in image.objects], bool),
             "crowd": np.array([o.crowd for o in image.objects], bool),
-            "mask": _masks(image, place),
+            "mask": _masks(image, [o.mask for o in image.objects], place),
             "polygons": [
                 [np.array([p.y, p.x], np.float32).T for p in o.polygons] for o in image.objects
             ],
@@ -72,13 +75,15 @@ def _pixels(image: AnnotatedImage) -> npt.NDArray[np.uint8]:
     return np.asarray(decoding.decode(image.encoded, image.orientation)[0])
 
 
-def _masks(image: AnnotatedImage, place: str) -> list[npt.NDArray[np.bool_] | None]:
-    """The stored mask of each object; None where it has none."""
+def _masks(
+    image: AnnotatedImage, stored: Iterable[bytes], place: str
+) -> list[npt.NDArray[np.bool_] | None]:
+    """The pixels of masks as they are stored; None where there is none."""
     from tfstream.annotations import masks
 
     size = image.width, image.height
     try:
-        return [masks.decode(o.mask, size) if o.mask else None for o in image.objects]
+        return [masks.decode(mask, size) if mask else None for mask in stored]
     except AnnotationError as error:
         raise CorruptRecordError(
             f"the shapes of record {image.key!r} in {place} cannot be read: {error}"

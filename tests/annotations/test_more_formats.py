@@ -255,6 +255,7 @@ def test_json_lines_are_read(tmp_path):
         ({"image": "../z.jpg"}, "val.jsonl:2: the image path '../z.jpg' leads out of"),
         ({"image": "b.jpg", "objects": [{}]}, "val.jsonl:2: objects[0]: the label is neither"),
         ({"image": "b.jpg", "objects": [{"label": "a", "box": [1]}]}, "its box is not a list of 4"),
+        ({"image": "b.jpg", "void": [3]}, "its void is no object of size and counts"),
         ({"image": "b.jpg", "metadata": {"a": [1]}}, "a value of the metadata cannot be one"),
         ({"image": "b.jpg", "objects": {"a": [1], "b": []}}, "of different lengths: [0, 1]"),
     ],

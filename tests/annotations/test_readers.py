@@ -18,6 +18,7 @@ from tfstream.errors import (
     MissingImageError,
     StorageError,
 )
+from tfstream.export import export
 
 
 def listing(source, format="auto"):
@@ -206,6 +207,35 @@ def test_voc_masks_belong_to_the_objects_in_their_order(tmp_path):
     assert masks.box(np.asarray(Image.open(io.BytesIO(first.mask)))) == (3, 2, 9, 5)
     assert masks.box(np.asarray(Image.open(io.BytesIO(second.mask)))) == (3, 5, 9, 9)
     assert not any(item.mask for item in reader.read(entries[0]).objects)
+    assert masks.box(masks.decode(reader.read(entries[1]).void)) == (0, 9, 48, 10)
+    assert not reader.read(entries[0]).void
+
+
+def test_voc_borders_are_unknown_in_label_maps_and_come_back_when_exported(tmp_path):
+    root = trees.make_voc_tree(tmp_path / "tree", train=3, val=0, test=0)
+    numbers = np.zeros((36, 48), np.uint8)
+    numbers[4:20, 4:30], numbers[8:16, 8:26] = 255, 1
+    put_masks(root, numbers, "L")
+    data = tfstream.pack(root, tmp_path / "packed", progress=False)
+    arguments = {"batch_size": 3, "label": None, "masks": "semantic", "shuffle": False}
+    arguments |= {"image": tfstream.ImageSpec((36, 48)), "elements": "dict"}
+    (streamed,) = data.stream(**arguments).as_numpy_iterator()
+    (arrays,) = data.to_numpy_iterator(**arguments)
+    np.testing.assert_array_equal(streamed["masks"], arrays["masks"])
+    found = dict(zip(streamed["key"].tolist(), streamed["masks"], strict=True))
+    assert not (found[b"2012_000000"] == -1).any()
+    assert "void" not in data["2012_000000"]
+    np.testing.assert_array_equal(data["2012_000001"]["void"], numbers == 255)
+    label_map = found[b"2012_000001"]
+    np.testing.assert_array_equal(label_map == -1, numbers == 255)
+    assert (label_map[numbers == 0] == data.labels.background).all()
+    assert (label_map[numbers == 1] < data.labels.background).all()
+    export(data, tmp_path / "out", format="voc")
+    (written,) = (tmp_path / "out").rglob("SegmentationObject/*.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(written)), numbers)
+    smaller = tfstream.pack(root, tmp_path / "smaller", progress=False, max_side=24)
+    (small,) = smaller.stream(**{**arguments, "image": tfstream.ImageSpec((18, 24))})
+    assert (small["masks"].numpy() == -1).any()
 
 
 @pytest.mark.parametrize(

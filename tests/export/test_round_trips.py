@@ -37,6 +37,18 @@ def test_whatever_the_format_holds_comes_back(dataset: Path, tmp_path: Path, for
     assert (done.format, done.records) == (format, len(exportable.KEYS))
 
 
+@pytest.mark.parametrize("format", ["voc", "webdataset", "coco"])
+def test_what_is_void_comes_back_or_is_told(tmp_path: Path, format: str) -> None:
+    one = exportable.images()[2]
+    one.void = exportable.mask(12)  # beside the object's mask
+    done = exportable.export(exportable.pack(tmp_path, [one]), tmp_path / "out", format)
+    back = exportable.by_split(exportable.again(tmp_path, tmp_path / "out", format=format))
+    (found,) = back["val"].values()
+    said = done.lost.get("places of which nobody says what they show (void)", 0)
+    assert said == (format == "coco")
+    assert found.void == (b"" if format == "coco" else one.void)
+
+
 def test_yolo_gives_boxes_and_outlines_back(dataset: Path, tmp_path: Path) -> None:
     data = tfstream.open(dataset).slice('not key in ("train/x", "n00000001/ü – 猫")')
     done = data.export(tmp_path / "out", format="yolo")

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
+from tfstream.annotations import masks
 from tfstream.format.label_map import LabelMap
 from tfstream.packing.images import ImageFacts
 from tfstream.packing.validate import check
@@ -147,6 +148,30 @@ def test_boxes_in_displayed_pixels_stay():
 def test_an_inverted_box_stays_inverted_when_it_is_turned():
     _, (reject,) = run(image((50, 4, 20, 10)), orientation=6)
     assert "inverted" in reject.reason
+
+
+def test_a_void_of_another_size_is_named_or_left_out():
+    def with_void():
+        made = image((1, 1, 5, 5))
+        made.void = masks.encode(np.ones((8, 9)))
+        return made
+
+    keep, (reject,) = run(with_void())
+    assert (keep, reject.kind, reject.action) == (False, "mask", "not packed")
+    assert reject.reason == "its void has 9 x 8 pixels, and the image 100 x 80"
+    mended = with_void()
+    keep, (reject,) = run(mended, on_invalid="clip")
+    assert (keep, reject.action, mended.void) == (True, "void left out", b"")
+
+
+def test_a_void_in_stored_pixels_is_turned_with_the_image():
+    made = image(size=(100, 80))
+    stored = np.zeros((80, 100))
+    stored[:10] = 1
+    made.void = masks.encode(stored)
+    assert run(made, orientation=6) == (True, [])
+    assert (made.width, made.height) == (80, 100)
+    assert masks.box(masks.decode(made.void)) == (70, 0, 80, 100)
 
 
 def test_a_polygon_that_leaves_the_image_is_named_or_clipped():

@@ -113,6 +113,7 @@ def test_a_record_is_told_whole(tmp_path: Path) -> None:
         format="png",
         width=40,
         height=20,
+        void=mask.getvalue(),
         metadata={"number": Value(int_value=1 << 60), "half": Value(float_value=float("nan"))},
         objects=[
             Object(
@@ -145,8 +146,9 @@ def test_a_record_is_told_whole(tmp_path: Path) -> None:
             "mask": {"width": 40, "height": 20, "runs": [0, 800]},
         }
     ]
+    assert told["void"] == {"width": 40, "height": 20, "runs": [0, 800]}
     (brief,) = tiles(client, begin=0, count=1)
-    assert brief["objects"] == told["objects"]
+    assert (brief["objects"], brief["void"]) == (told["objects"], told["void"])
 
 
 def test_pictures_are_made_of_the_sizes_that_there_are(client: TestClient, packed: Path) -> None:

@@ -134,6 +134,7 @@ def _objects(
             out[name] = np.pad(value, padding, constant_values=-1 if name == "box_labels" else 0)
     if parts.masks == "semantic":
         out["masks"] = shapes.label_map(
+            record,
             shapes.instances(record, chosen, window, size, **known),
             classes[chosen],
             stored[chosen],

@@ -73,6 +73,7 @@ def instances(
 
 
 def label_map(
+    record: Features,
     drawn: Pixels,
     labels: Integers,
     boxes: Floats,
@@ -84,14 +85,16 @@ def label_map(
 ) -> npt.NDArray[np.int32]:
     """One map of what is where, int32 [h, w]; see `tfstream.masks.label_map`."""
     size = drawn.shape[1:]
+    rows, in_rows = _nearest(window.top, window.height, size[0], height)
+    columns, in_columns = _nearest(window.left, window.width, size[1], width)
+    if window.flip:
+        columns, in_columns = columns[::-1], in_columns[::-1]
     out = np.full(size, -1 if background is None else background, np.int32)
+    if void := record.first(shapes.VOID, b""):
+        out[masks.decode(void, (width, height))[rows[:, None], columns]] = -1
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     for place in np.argsort(-areas, kind="stable"):
         out[drawn[place] > 0] = labels[place]
-    _, in_rows = _nearest(window.top, window.height, size[0], height)
-    _, in_columns = _nearest(window.left, window.width, size[1], width)
-    if window.flip:
-        in_columns = in_columns[::-1]
     out[~(in_rows[:, None] & in_columns)] = -1
     return out
 

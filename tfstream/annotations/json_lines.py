@@ -34,8 +34,9 @@ class JsonLines(AnnotationReader):
     (or category), box (xmin, ymin, xmax, ymax) or bbox (x, y, width, height), polygons (lists of
     x, y, x, y …), keypoints (lists of x, y, visibility, and a name), mask (COCO's run lengths) and
     the flags difficult, truncated, occluded, crowd; normalized, where all of it are fractions; and
-    metadata, an object. Objects may be columns, too: {"bbox": [[…]], "category": [...]}. The key
-    is the image's path below the file's directory.
+    metadata, an object; and void, a mask of where nobody says what the image shows. Objects may be
+    columns, too: {"bbox": [[…]], "category": [...]}. The key is the image's path below the file's
+    directory.
     """
 
     name = "jsonl"
@@ -193,6 +194,8 @@ def fill(image: annotated_image_pb2.AnnotatedImage, told: Mapping[str, Any]) -> 
             _object(item, bool(told.get("normalized")), image.objects.add())
         except AnnotationError as error:
             raise AnnotationError(f"objects[{number}]: {error}") from error
+    if told.get("void") is not None:
+        image.void = _mask("void", told["void"])
     metadata = told.get("metadata")
     if metadata is not None:
         if not isinstance(metadata, dict):
@@ -244,12 +247,16 @@ def _object(told: Mapping[str, Any], normalized: bool, item: annotated_image_pb2
         name = str(point[3]) if len(point) == 4 else ""
         item.keypoints.add(x=x, y=y, visibility=int(seen), name=name)
     if told.get("mask") is not None:
-        if not isinstance(told["mask"], dict):
-            raise AnnotationError(f"its mask is no object of size and counts: {told['mask']!r:.40}")
-        item.mask = masks.encode(read_mask(told["mask"]))
+        item.mask = _mask("mask", told["mask"])
     for flag in _FLAGS:
         if told.get(flag):
             setattr(item, flag, True)
+
+
+def _mask(name: str, told: object) -> bytes:
+    if not isinstance(told, dict):
+        raise AnnotationError(f"its {name} is no object of size and counts: {told!r:.40}")
+    return masks.encode(read_mask(told))
 
 
 def _numbers(name: str, values: object, count: int | None = None) -> list[float]:

@@ -19,7 +19,7 @@ from tfstream.v1 import annotated_image_pb2
 __all__ = ["BORDER", "Voc"]
 
 _SPLITS = ("train", "val", "test")
-BORDER = 255  # between objects, in their masks
+BORDER = 255  # around objects, in their masks: nobody says what it shows
 _LISTS = (*_SPLITS, "trainval")
 
 
@@ -29,7 +29,8 @@ class Voc(AnnotationReader):
     The splits are the lists ImageSets/Main/{train,val,test}.txt; trainval.txt counts only where
     train.txt or val.txt is missing, and the lists of single classes never do. Without
     ImageSets/Main everything is of split "train". SegmentationObject/<stem>.png gives the objects
-    their masks: the pixels of the first have the value 1, and those of borders 255.
+    their masks: the pixels of the first have the value 1. Of those with the value 255, the borders,
+    nobody says what they show: they become the image's `void`.
     """
 
     name = "voc"
@@ -121,7 +122,7 @@ class Voc(AnnotationReader):
 
 
 def _read_masks(path: str, image: annotated_image_pb2.AnnotatedImage) -> None:
-    """Gives the objects of an image their masks.
+    """Gives the objects of an image their masks, and the image its void.
 
     Raises:
         AnnotationError: The file is no such picture, or has more objects than the image.
@@ -152,6 +153,8 @@ def _read_masks(path: str, image: annotated_image_pb2.AnnotatedImage) -> None:
         inside = numbers == number
         if inside.any():
             item.mask = masks.encode(inside)
+    if (numbers == BORDER).any():
+        image.void = masks.encode(numbers == BORDER)
 
 
 def _splits(lists: str) -> list[str]:

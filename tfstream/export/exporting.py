@@ -98,6 +98,8 @@ def export(
             before = sink.bytes
             if image.HasField("target"):
                 lost["numbers to be predicted"] += 1
+            if image.void and "void" not in target.holds:
+                lost["places of which nobody says what they show (void)"] += 1
             metadata = {name: row[name] for name in own if row[name] is not None}
             target.write(Item(names.path(row), split_of(row["split"]), image, row, metadata))
             told.update(1, sink.bytes - before)

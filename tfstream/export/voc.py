@@ -20,12 +20,12 @@ class VocWriter(ExportWriter):
     """Writes JPEGImages, Annotations, ImageSets/Main, and SegmentationObject for masks.
 
     An object's mask is the pixels of its number in one picture: of masks that overlap, the later
-    one has the pixels.
+    one has the pixels. What is void is 255, but where an object is.
     """
 
     name: ClassVar[str] = "voc"
     holds: ClassVar[frozenset[str]] = frozenset(
-        ["box", "difficult", "truncated", "occluded", "crowd", "polygons", "mask"]
+        ["box", "difficult", "truncated", "occluded", "crowd", "polygons", "mask", "void"]
     )
     images: ClassVar[str] = "JPEGImages/"
 
@@ -52,7 +52,7 @@ class VocWriter(ExportWriter):
             self._used.add(each.label)
         self.put_image(item, voc_xml.beyond_xml(item.metadata))
         self.sink.write(f"Annotations/{stem}.xml", text)
-        if any(each.mask for each in item.image.objects):
+        if item.image.void or any(each.mask for each in item.image.objects):
             self.sink.write(f"SegmentationObject/{stem}.png", self._masks(item))
         if item.split not in self._lists:
             self._lists[item.split] = self.sink.spool()
@@ -79,6 +79,8 @@ class VocWriter(ExportWriter):
             if numbers[inside].any():
                 self.lost["masks that overlap others, where the later one has the pixels"] += 1
             numbers[inside] = number
+        if item.image.void:
+            numbers[masks.decode(item.image.void) & (numbers == 0)] = BORDER
         buffer = io.BytesIO()
         Image.fromarray(numbers).save(buffer, "PNG")
         return buffer.getvalue()

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from tfstream.annotations import masks
 from tfstream.annotations.webdataset import LABELS
 from tfstream.export.numbers import shortest
-from tfstream.export.writer import Context, ExportWriter, Item
+from tfstream.export.writer import PARTS, Context, ExportWriter, Item
 from tfstream.file_names import extension
 from tfstream.format import example
 from tfstream.v1 import annotated_image_pb2
@@ -30,6 +30,7 @@ class WebDatasetWriter(ExportWriter):
     """
 
     name: ClassVar[str] = "webdataset"
+    holds: ClassVar[frozenset[str]] = frozenset([*PARTS, "void"])
     images: ClassVar[str] = ""
     # Of a tar file, about: fetched whole, and many enough to shuffle.
     shard_bytes: ClassVar[int] = 256 << 20
@@ -107,9 +108,17 @@ def _told(image: annotated_image_pb2.AnnotatedImage, metadata: Mapping[str, Any]
     told: dict[str, Any] = {"key": image.key, "width": image.width, "height": image.height}
     told["normalized"] = True
     told["objects"] = [_object(item) for item in image.objects]
+    if image.void:
+        told["void"] = _runs(image.void)
     if metadata:
         told["metadata"] = dict(metadata)
     return told
+
+
+def _runs(mask: bytes) -> dict[str, Any]:
+    """A mask as COCO's run lengths."""
+    pixels = masks.decode(mask)
+    return {"size": list(pixels.shape), "counts": masks.text_of(masks.runs(pixels))}
 
 
 def _object(item: annotated_image_pb2.Object) -> dict[str, Any]:
@@ -128,6 +137,5 @@ def _object(item: annotated_image_pb2.Object) -> dict[str, Any]:
             for point in item.keypoints
         ]
     if item.mask:
-        pixels = masks.decode(item.mask)
-        told["mask"] = {"size": list(pixels.shape), "counts": masks.text_of(masks.runs(pixels))}
+        told["mask"] = _runs(item.mask)
     return told | {flag: True for flag in _FLAGS if getattr(item, flag)}

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from tfstream.format.label_map import LabelMap
     from tfstream.v1.annotated_image_pb2 import AnnotatedImage, Object
 
-__all__ = ["SIDECAR", "Context", "ExportWriter", "Item", "count_missing", "split_of"]
+__all__ = ["PARTS", "SIDECAR", "Context", "ExportWriter", "Item", "count_missing", "split_of"]
 
 SIDECAR = ".metadata.json"
 
 # What an object may have, each with what to call some of it.
-_PARTS = {
+PARTS = {
     "box": "boxes",
     "difficult": "difficult flags",
     "truncated": "truncated flags",
@@ -76,7 +76,7 @@ class ExportWriter:
 
     Attributes:
         name: The format's name, as `format=` takes it.
-        holds: The fields of objects that the format has a place for.
+        holds: The fields of objects that the format has a place for, and `void` of images.
         images: The directory of the images, with "/" at its end; "": the root.
     """
 
@@ -139,7 +139,7 @@ def count_missing(item: Object, holds: frozenset[str], lost: Counter[str]) -> No
 
     A box that is the whole image says no more than that the object is in it.
     """
-    for name, kind in _PARTS.items():
+    for name, kind in PARTS.items():
         if name in holds:
             continue
         value = getattr(item, name)

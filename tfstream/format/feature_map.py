@@ -41,6 +41,7 @@ ROLES = (
 PASSED = (
     example.METADATA,
     shapes.MASK,
+    shapes.VOID,
     shapes.POLYGON_X,
     shapes.POLYGON_Y,
     shapes.POLYGON_POINTS,

@@ -20,6 +20,7 @@ __all__ = [
     "POLYGON_POINTS",
     "POLYGON_X",
     "POLYGON_Y",
+    "VOID",
     "decode",
     "encode",
     "scale",
@@ -42,6 +43,8 @@ KEYPOINT_COUNT = "image/object/keypoint/num"
 
 # One PNG an object, empty for those without; absent where no object has one.
 MASK = "image/object/mask"
+# A PNG, 1 where nobody says what the image shows; absent where there is no such place.
+VOID = "image/void"
 
 
 def encode(feature: Any, image: annotated_image_pb2.AnnotatedImage) -> None:
@@ -56,6 +59,8 @@ def encode(feature: Any, image: annotated_image_pb2.AnnotatedImage) -> None:
         _encode_keypoints(feature, image)
     if any(item.mask for item in image.objects):
         features.put_bytes(feature[MASK], [item.mask for item in image.objects])
+    if image.void:
+        features.put_bytes(feature[VOID], [image.void])
 
 
 def scale(
@@ -115,6 +120,7 @@ def decode(found: features.Features, image: annotated_image_pb2.AnnotatedImage) 
     _decode_polygons(found, image)
     _decode_keypoints(found, image)
     _decode_masks(found, image)
+    image.void = found.first(VOID, b"")
 
 
 def _decode_polygons(found: features.Features, image: annotated_image_pb2.AnnotatedImage) -> None:

@@ -21,7 +21,8 @@ def encoded_size(image: annotated_image_pb2.AnnotatedImage, image_bytes: int) ->
     """
     if image.HasField("tensor"):
         return _measured(image, tensors.FEATURES[0], len(image.tensor.data), image_bytes)
-    if any(item.polygons or item.keypoints or item.mask for item in image.objects):
+    shaped = any(item.polygons or item.keypoints or item.mask for item in image.objects)
+    if shaped or image.void:
         return _measured(image, example.ENCODED, 0, image_bytes)
     names = [len(item.label.encode()) for item in image.objects]
     total = _same_for_all(len(names))

@@ -61,6 +61,8 @@ def plan(
             _rescale(item, old, new)
         if item.mask and new != old:
             item.mask = masks.resized(item.mask, new)
+    if image.void and new != old:
+        image.void = masks.resized(image.void, new)
     image.width, image.height = new
     image.format = "jpeg"
     image.orientation = 1

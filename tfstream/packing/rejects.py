@@ -36,7 +36,9 @@ Kind = Literal[
     "label",
     "duplicate key",
 ]
-Action = Literal["not packed", "record left out", "object left out", "object clipped"]
+Action = Literal[
+    "not packed", "record left out", "object left out", "object clipped", "void left out"
+]
 
 _SHOWN = 10
 

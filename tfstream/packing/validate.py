@@ -78,6 +78,10 @@ def check(
         rejects.append(_reject(image, kind, why, place, item.label, action))
     for place in reversed(spent):
         del image.objects[place]
+    if image.void and (problem := _mask_problem("void", image.void, width, height)):
+        keep = keep and mend
+        image.ClearField("void")
+        rejects.append(_reject(image, "mask", problem, action="void left out" if mend else fatal))
     if not keep:
         # The record goes, whatever else was mended in it.
         rejects = [dataclasses.replace(reject, action=fatal) for reject in rejects]
@@ -162,6 +166,8 @@ def _turn(image: annotated_image_pb2.AnnotatedImage, facts: ImageFacts) -> None:
                 keypoint.x, keypoint.y = point(keypoint.x, keypoint.y)
         if item.mask:
             item.mask = masks.turned(item.mask, facts.orientation)
+    if image.void:
+        image.void = masks.turned(image.void, facts.orientation)
 
 
 def _object_problem(
@@ -194,18 +200,18 @@ def _object_problem(
                 f"its keypoint {point.name!r} leaves the image of {right} x {bottom}: "
                 f"x={point.x:g}, y={point.y:g}"
             )
-    if item.mask and (problem := _mask_problem(item.mask, width, height)):
+    if item.mask and (problem := _mask_problem("mask", item.mask, width, height)):
         return "mask", problem
     return None
 
 
-def _mask_problem(mask: bytes, width: int, height: int) -> str | None:
+def _mask_problem(name: str, mask: bytes, width: int, height: int) -> str | None:
     try:
         found = masks.size(mask)
     except AnnotationError as error:
         return str(error)
     if found != (width, height):
-        return f"its mask has {found[0]} x {found[1]} pixels, and the image {width} x {height}"
+        return f"its {name} has {found[0]} x {found[1]} pixels, and the image {width} x {height}"
     return None
 
 

@@ -6,7 +6,7 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AnnotatedImage(_message.Message):
-    __slots__ = ("key", "split", "image_path", "annotation_path", "encoded", "format", "width", "height", "orientation", "objects", "metadata", "tensor", "target")
+    __slots__ = ("key", "split", "image_path", "annotation_path", "encoded", "format", "width", "height", "orientation", "objects", "metadata", "tensor", "target", "void")
     class MetadataEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -27,6 +27,7 @@ class AnnotatedImage(_message.Message):
     METADATA_FIELD_NUMBER: _ClassVar[int]
     TENSOR_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
+    VOID_FIELD_NUMBER: _ClassVar[int]
     key: str
     split: str
     image_path: str
@@ -40,7 +41,8 @@ class AnnotatedImage(_message.Message):
     metadata: _containers.MessageMap[str, Value]
     tensor: Tensor
     target: Tensor
-    def __init__(self, key: _Optional[str] = ..., split: _Optional[str] = ..., image_path: _Optional[str] = ..., annotation_path: _Optional[str] = ..., encoded: _Optional[bytes] = ..., format: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., orientation: _Optional[int] = ..., objects: _Optional[_Iterable[_Union[Object, _Mapping]]] = ..., metadata: _Optional[_Mapping[str, Value]] = ..., tensor: _Optional[_Union[Tensor, _Mapping]] = ..., target: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+    void: bytes
+    def __init__(self, key: _Optional[str] = ..., split: _Optional[str] = ..., image_path: _Optional[str] = ..., annotation_path: _Optional[str] = ..., encoded: _Optional[bytes] = ..., format: _Optional[str] = ..., width: _Optional[int] = ..., height: _Optional[int] = ..., orientation: _Optional[int] = ..., objects: _Optional[_Iterable[_Union[Object, _Mapping]]] = ..., metadata: _Optional[_Mapping[str, Value]] = ..., tensor: _Optional[_Union[Tensor, _Mapping]] = ..., target: _Optional[_Union[Tensor, _Mapping]] = ..., void: _Optional[bytes] = ...) -> None: ...
 
 class Tensor(_message.Message):
     __slots__ = ("dtype", "shape", "data")

@@ -14,7 +14,7 @@ from tfstream.v1.annotated_image_pb2 import AnnotatedImage, Tensor
 from tfstream.versions import difference, history
 from tfstream.view.histograms import histograms
 from tfstream.view.session import Answer, Question, Session
-from tfstream.view.shapes import annotation, plain
+from tfstream.view.shapes import annotation, mask, plain
 
 __all__ = [
     "about",
@@ -112,6 +112,7 @@ def record(session: Session, question: Question, place: int) -> dict[str, Any]:
         **out,
         "filename": example.filename(image),
         "objects": annotation(image, whole.labels, side=_RECORD_MASK, most=_RECORD_OBJECTS),
+        "void": mask(image.void, _RECORD_MASK),
         "more": max(0, len(image.objects) - _RECORD_OBJECTS),
         "instead": instead(image),
         "target": _in_words(image.target) if image.HasField("target") else None,

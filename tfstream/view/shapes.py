@@ -14,7 +14,7 @@ from tfstream.errors import AnnotationError
 from tfstream.format.label_map import LabelMap
 from tfstream.v1.annotated_image_pb2 import AnnotatedImage, Object
 
-__all__ = ["annotation", "plain", "runs"]
+__all__ = ["annotation", "mask", "plain", "runs"]
 
 _FLAGS = ("difficult", "truncated", "occluded", "crowd")
 _MOST_MASK_PIXELS = 1 << 26
@@ -59,7 +59,7 @@ def _object(item: Object, labels: LabelMap, side: int) -> dict[str, Any]:
             for point in item.keypoints
         ]
     if item.mask:
-        out["mask"] = _mask(item.mask, side)
+        out["mask"] = mask(item.mask, side)
     return out
 
 
@@ -76,8 +76,16 @@ def _corners(xs: Iterable[float], ys: Iterable[float]) -> list[float]:
     return [value for point in points[::step] for value in _fractions(point)]
 
 
-def _mask(png: bytes, side: int) -> dict[str, Any] | None:
-    """A mask, made smaller; None where it is damaged, or too large to look at."""
+def mask(png: bytes, side: int) -> dict[str, Any] | None:
+    """A mask, made smaller; None where there is none, or it is damaged, or too large to look at.
+
+    Args:
+        png: As an object's `mask` or an image's `void`.
+        side: The most pixels of its longer side.
+
+    Returns:
+        `width`, `height` and `runs` (see there).
+    """
     import PIL.Image
 
     try:

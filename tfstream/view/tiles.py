@@ -16,7 +16,7 @@ from tfstream.errors import CorruptRecordError, TfstreamError
 from tfstream.v1.annotated_image_pb2 import AnnotatedImage
 from tfstream.view.answers import instead
 from tfstream.view.session import Answer, Question, Session
-from tfstream.view.shapes import annotation
+from tfstream.view.shapes import annotation, mask
 
 __all__ = ["Tiles"]
 
@@ -29,9 +29,9 @@ class Tiles:
     """Makes tiles in as many threads as there are cores, first those that were asked for first.
 
     A tile is a line of JSON: `number`, `key`, `width`, `height`, `objects` (see `shapes`), `more`
-    (how many objects were left out), `instead` (what a record without an image holds) and
-    `picture` (a JPEG in base64; None: there is none, or it does not decode); or `number`, `key` and
-    `error` where the record is damaged.
+    (how many objects were left out), `void` (a mask, or None), `instead` (what a record without an
+    image holds) and `picture` (a JPEG in base64; None: there is none, or it does not decode); or
+    `number`, `key` and `error` where the record is damaged.
 
     Why not a request a picture: a browser has six under way at a time, and each of them costs it
     and the server more than making the picture does.
@@ -88,6 +88,7 @@ class Tiles:
             "width": image.width,
             "height": image.height,
             "objects": annotation(image, answer.whole.labels, side=_MASK, most=_MOST_OBJECTS),
+            "void": mask(image.void, _MASK),
             "more": max(0, len(image.objects) - _MOST_OBJECTS),
             "instead": instead(image),
             "picture": None if picture is None else base64.b64encode(picture).decode(),

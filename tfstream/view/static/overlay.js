@@ -2,11 +2,13 @@
 
 import { colour, drawn } from "./state.js";
 
-const masks = new WeakMap(); // mask -> its picture in one colour
+const masks = new WeakMap(); // mask -> { colour, picture }, as it was drawn last
 
 // Draws the objects over a picture of so many CSS pixels that lies at (left, top) of the canvas.
-// line: width of lines; names: whether labels are written; only: an object to show alone.
-export function draw(canvas, place, objects, { line = 1.5, names = false, only = null } = {}) {
+// line: width of lines; names: whether labels are written; only: an object to show alone; nowhere: a
+// mask of where nobody says what the picture shows.
+export function draw(canvas, place, objects, given = {}) {
+  const { line = 1.5, names = false, only = null, nowhere = null } = given;
   const scale = Math.min(window.devicePixelRatio || 1, 2);
   const { width, height } = place.canvas;
   const inPixels = [Math.round(width * scale), Math.round(height * scale)];
@@ -16,9 +18,10 @@ export function draw(canvas, place, objects, { line = 1.5, names = false, only =
   pen.setTransform(1, 0, 0, 1, 0, 0);
   pen.clearRect(0, 0, canvas.width, canvas.height);
   const shown = objects.filter((item) => (only ? item === only : !drawn.hidden.has(item.label)));
-  if (!shown.length) return;
+  if (!shown.length && !nowhere) return;
   pen.setTransform(scale, 0, 0, scale, place.left * scale, place.top * scale);
   pen.lineJoin = "round";
+  if (drawn.masks && nowhere && !only) drawHatched(pen, place, nowhere);
   if (drawn.masks) for (const item of shown) drawMask(pen, place, item);
   for (const item of shown) {
     if (drawn.masks && item.polygons) drawPolygons(pen, place, item, line);
@@ -71,25 +74,46 @@ function drawMask(pen, place, item) {
   if (!item.mask) return;
   pen.globalAlpha = 0.45;
   pen.imageSmoothingEnabled = true;
-  pen.drawImage(pictureOf(item), 0, 0, place.width, place.height);
+  pen.drawImage(pictureOf(item.mask, colour(item)), 0, 0, place.width, place.height);
   pen.globalAlpha = 1;
 }
 
-// A mask's runs as a picture: where they are True it has the label's colour.
-function pictureOf(item) {
-  const { mask } = item;
-  if (masks.has(mask)) return masks.get(mask);
+// Grey stripes, as no label has them.
+function drawHatched(pen, place, mask) {
+  const striped = document.createElement("canvas");
+  striped.width = Math.ceil(place.width);
+  striped.height = Math.ceil(place.height);
+  const stripes = striped.getContext("2d");
+  stripes.strokeStyle = "#fff";
+  stripes.lineWidth = 1.5;
+  for (let at = -striped.height; at < striped.width; at += 5) {
+    stripes.moveTo(at, striped.height);
+    stripes.lineTo(at + striped.height, 0);
+  }
+  stripes.stroke();
+  stripes.globalCompositeOperation = "destination-in";
+  stripes.drawImage(pictureOf(mask, "#fff"), 0, 0, striped.width, striped.height);
+  pen.globalAlpha = 0.35;
+  pen.drawImage(pictureOf(mask, "#888"), 0, 0, place.width, place.height);
+  pen.globalAlpha = 0.8;
+  pen.drawImage(striped, 0, 0);
+  pen.globalAlpha = 1;
+}
+
+// A mask's runs as a picture: where they are True it has a colour.
+function pictureOf(mask, colour) {
+  if (masks.get(mask)?.colour === colour) return masks.get(mask).picture;
   const made = document.createElement("canvas");
   made.width = mask.width;
   made.height = mask.height;
   const pen = made.getContext("2d");
-  pen.fillStyle = colour(item);
+  pen.fillStyle = colour;
   let at = 0;
   mask.runs.forEach((length, number) => {
     if (number % 2) fillRun(pen, mask.width, at, at + length);
     at += length;
   });
-  masks.set(mask, made);
+  masks.set(mask, { colour, picture: made });
   return made;
 }
 

@@ -128,7 +128,7 @@ export class RecordPage {
       each.style.height = `${height}px`;
     }
     const place = { canvas: { width, height }, left: 0, top: 0, width, height };
-    draw(canvas, place, record.objects, { line: 2, names: true, only: this.only });
+    draw(canvas, place, record.objects, { line: 2, names: true, only: this.only, nowhere: record.void });
   }
 
   details() {

@@ -56,7 +56,7 @@ export class Tile {
 
   draw() {
     const { record, size } = this;
-    this.canvas.hidden = !record?.objects?.length || Boolean(record.instead);
+    this.canvas.hidden = !(record?.objects?.length || record?.void) || Boolean(record.instead);
     if (this.canvas.hidden) return;
     const scale = Math.min(size / record.width, size / record.height);
     const [width, height] = [record.width * scale, record.height * scale];
@@ -67,7 +67,7 @@ export class Tile {
       width,
       height,
     };
-    draw(this.canvas, place, record.objects, { line: size > 220 ? 1.8 : 1.3 });
+    draw(this.canvas, place, record.objects, { line: size > 220 ? 1.8 : 1.3, nowhere: record.void });
   }
 
   broken(why) {
