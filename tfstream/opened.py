@@ -182,7 +182,8 @@ class OpenedVersion:
         Raises:
             StorageError: An index cannot be read.
         """
-        from tfstream.query.engine import Engine, Merged
+        from tfstream.query.chosen import Merged
+        from tfstream.query.engine import Engine
 
         if splits not in self._engines:
             shards = self.shards(splits)

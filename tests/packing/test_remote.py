@@ -12,6 +12,7 @@ import packed
 import pytest
 import trees
 
+import tfstream
 from tfstream import errors
 from tfstream.format import manifest
 from tfstream.packing import run
@@ -399,3 +400,21 @@ def test_space_is_needed_for_few_shards_only():
     sizes = [100] * 1000
     assert open_destination("out").space_needed(sizes, 2) == 100_000
     assert open_destination("gs://bucket/out").space_needed(sizes, 2) == 1_000
+
+
+def test_a_question_about_all_records_fetches_the_merged_index_and_no_other(tmp_path, home, bucket):
+    tree = trees.make_ilsvrc_tree(tmp_path / "tree", train=66, val=2)
+    quiet(tree, bucket.uri, shard_bytes=1_000)  # a shard a record
+    pack(tree, tmp_path / "local", processes=1, shard_bytes=1_000, progress=False)
+    assert digests(bucket) == packed.digests(tmp_path / "local")
+    data = tfstream.open(bucket.uri).split("train")
+    begin = len(bucket.proxy.log)
+    chosen = data.slice("objects >= 2")
+    wanted = tfstream.open(tmp_path / "local").split("train").slice("objects >= 2")
+    assert chosen.metadata["key"].to_pylist() == wanted.metadata["key"].to_pylist()
+    assert 0 < len(chosen) < 66
+    indexes = {name.rpartition("/")[2] for name in bucket.names() if name.endswith(".parquet")}
+    paths = [each.path for each in bucket.proxy.log[begin:]]
+    asked = [name for name in indexes if any(name in path for path in paths)]
+    assert all("-merged-" in name for name in asked)
+    assert len(asked) == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,8 +13,8 @@ import numpy as np
 from tfstream import errors
 from tfstream.format import index
 from tfstream.format.table import Located
-from tfstream.query import footers
-from tfstream.query.chosen import Chosen
+from tfstream.query import batches, footers
+from tfstream.query.chosen import Chosen, Merged
 from tfstream.query.columns import RECORD, identifiers
 from tfstream.query.database import Database
 from tfstream.query.fields import Column, Fields
@@ -28,27 +27,12 @@ if TYPE_CHECKING:
     from tfstream.query.condition import Condition
     from tfstream.query.fields import Kind
 
-__all__ = ["Engine", "Merged"]
+__all__ = ["Engine"]
 
 # Columns of an index that say where a record lies, not what it is.
 _PLACE = ("offset", "length", "orientation")
 _WHERE = _PLACE[:2]
 _MOST_LOCATED = 1 << 24  # records, of 20 bytes
-
-
-@dataclasses.dataclass(frozen=True)
-class Merged:
-    """A file that holds the rows of the indexes of consecutive shards of one split.
-
-    Attributes:
-        path: Of the file, absolute.
-        first: The number of the first of the shards.
-        shards: How many they are.
-    """
-
-    path: str
-    first: int
-    shards: int
 
 
 class Engine:
@@ -81,7 +65,7 @@ class Engine:
             bring: Called with the files that will be opened next; None: they are there.
         """
         self._paths = [str(os.fspath(path)) for path in indexes]
-        self._merged = {each.first: each for each in merged}
+        self._merged = list(merged)
         self._bring = bring or (lambda paths: None)
         self._starts = np.zeros(len(self._paths) + 1, np.int64)
         np.cumsum(records, out=self._starts[1:])
@@ -111,7 +95,7 @@ class Engine:
                 a column of it is not of the schema's type.
             StorageError: An index cannot be read.
         """
-        relation = self._relation(Chosen.of(self._starts, None), condition)
+        relation = self._relation(self._chosen(None), condition)
         if condition is None:
             return np.arange(len(self), dtype=np.int64)
         found = np.zeros(len(self), np.bool_)
@@ -132,7 +116,7 @@ class Engine:
             int64 [n], ascending; their places; None: too many to be kept twice, or what an index
             says is no place.
         """
-        relation = self._relation(Chosen.of(self._starts, None), condition)
+        relation = self._relation(self._chosen(None), condition)
         found = np.zeros(len(self), np.bool_)
         parts: list[tuple[npt.NDArray[Any], ...]] | None = []
         count = 0
@@ -140,7 +124,7 @@ class Engine:
             numbers = batch.column(0).to_numpy()
             found[numbers] = True
             count += len(numbers)
-            part = _where(batch) if parts is not None and count <= _MOST_LOCATED else None
+            part = batches.places(batch) if parts is not None and count <= _MOST_LOCATED else None
             if parts is not None and part is not None:
                 parts.append(part)
             else:
@@ -156,7 +140,7 @@ class Engine:
 
     def count(self, condition: Condition | None) -> int:
         """How many records fulfil a condition; see `rows`."""
-        relation = self._relation(Chosen.of(self._starts, None), condition)
+        relation = self._relation(self._chosen(None), condition)
         if condition is None:
             return len(self)
         ((count,),) = self._fetch(relation.select("count(*)"))
@@ -194,7 +178,7 @@ class Engine:
                 else [column.sql]
             )
         schema = self._schema(columns, picked)
-        chosen = Chosen.of(self._starts, rows)
+        chosen = self._chosen(rows)
         query = self._relation(chosen).select(
             RECORD,
             *expressions,
@@ -204,7 +188,7 @@ class Engine:
         with self._reading(list(self._columns)):
             for batch in self._batches(query):
                 numbers.append(batch.column(0).to_numpy())
-                parts.append(_assembled(batch.columns[1:], schema))
+                parts.append(batches.assembled(batch.columns[1:], schema))
         table, found = pa.concat_tables(parts).unify_dictionaries(), np.concatenate(numbers)
         wanted = found if chosen.local is None else chosen.local
         if (found[1:] > found[:-1]).all() and np.array_equal(found, wanted):
@@ -233,7 +217,7 @@ class Engine:
         """
         columns = [(self.field(name), descending) for name, descending in by]
         keys = [f"{column.sql} {'DESC' if last else 'ASC'} NULLS LAST" for column, last in columns]
-        chosen = Chosen.of(self._starts, rows)
+        chosen = self._chosen(rows)
         query = self._relation(chosen).select(RECORD)
         query = query.then(
             f"ORDER BY {', '.join([*keys, RECORD])}",
@@ -263,7 +247,7 @@ class Engine:
             CorruptRecordError: See `rows`.
         """
         column = self.field(by)
-        relation = self._relation(Chosen.of(self._starts, rows))
+        relation = self._relation(self._chosen(rows))
         counts = self._fetch(
             relation.select(column.sql, "count(*)", parameters=column.parameters).then(
                 "GROUP BY 1 ORDER BY 1 ASC NULLS LAST"
@@ -295,7 +279,7 @@ class Engine:
         Raises:
             CorruptRecordError: See `rows`.
         """
-        chosen = Chosen.of(self._starts, rows)
+        chosen = self._chosen(rows)
         query = self._relation(chosen).select(RECORD, expression, parameters=parameters)
         values = np.empty(chosen.size, dtype)
         for batch in self._batches(query):
@@ -333,13 +317,21 @@ class Engine:
             ]
         )
 
+    def _chosen(self, rows: npt.NDArray[np.int64] | None) -> Chosen:
+        return Chosen.of(self._starts, rows, self._merged)
+
     def _relation(self, chosen: Chosen, condition: Condition | None = None) -> Query:
         """The chosen records, numbered as `chosen` does, that fulfil a condition."""
-        opened = list(self._opened(chosen))
-        self._check({path: rows for path, rows, _, _ in opened})
+        opened = chosen.files(self._paths, self._merged)
+        self._check({each.path: each.rows for each in opened})
         files = [
-            File(self._database.names[path], self._columns[path], start, self._splits[shard])
-            for path, _, start, shard in opened
+            File(
+                self._database.names[each.path],
+                self._columns[each.path],
+                each.start,
+                self._splits[each.shard],
+            )
+            for each in opened
         ]
         relation = records(files, self._names, self._metadata)
         tests: list[str] = []
@@ -355,27 +347,6 @@ class Engine:
         if not tests:
             return relation
         return relation.select("*").then(f"WHERE {' AND '.join(tests)}", parameters)
-
-    def _opened(self, chosen: Chosen) -> Iterator[tuple[str, int, int, int]]:
-        """The files that hold the chosen records: indexes, and merged ones where all is chosen.
-
-        Yields:
-            The path, how many rows it has, the number of the first as `chosen` does it, and the
-            first shard.
-        """
-        shards, starts = chosen.shards, chosen.starts.tolist()
-        place = 0
-        while place < len(shards):
-            shard = shards[place]
-            path, count = self._paths[shard], 1
-            whole = self._merged.get(shard)
-            if whole is not None:
-                last = place + whole.shards - 1
-                # They ascend, and none is there twice.
-                if last < len(shards) and shards[last] == shard + whole.shards - 1:
-                    path, count = whole.path, whole.shards
-            yield path, int(self._starts[shard + count] - self._starts[shard]), starts[place], shard
-            place += count
 
     def _check(self, rows: Mapping[str, int]) -> None:
         """Reads the footers of files that were not read before.
@@ -411,30 +382,3 @@ class Engine:
         except (duckdb.Error, pa.ArrowException, OSError):
             footers.blame(self._database, paths)
             raise
-
-
-def _where(batch: pa.RecordBatch) -> tuple[npt.NDArray[Any], ...] | None:
-    """A copy of numbers, offsets and lengths, which does not hold on to the batch's memory.
-
-    None where there are none: whoever reads the index for its places says what is wrong.
-    """
-    if any(column.null_count for column in batch.columns):
-        return None
-    numbers, offsets, lengths = (column.to_numpy() for column in batch.columns)
-    if ((lengths < 0) | (lengths >= 1 << 31)).any():
-        return None
-    return numbers.copy(), offsets.copy(), lengths.astype(np.int32)
-
-
-def _assembled(arrays: Sequence[pa.Array], schema: pa.Schema) -> pa.Table:
-    """A table of columns as DuckDB gives them: a map is two lists, its keys and values."""
-    import pyarrow as pa
-
-    left = iter(arrays)
-    made = []
-    for field in schema:
-        array = next(left)
-        if pa.types.is_map(field.type):
-            array = pa.MapArray.from_arrays(array.offsets, array.values, next(left).values)
-        made.append(array.cast(field.type))
-    return pa.Table.from_arrays(made, schema=schema)

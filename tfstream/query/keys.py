@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["KeyLookup"]
 
-# Questions that are queries. The table costs some of them, and 16 bytes a record.
+# Questions that are queries, and records for each further one. The table takes as long as some of
+# them, of a large dataset as many of them, and 16 bytes a record.
 _QUERIES = 3
+_RECORDS_A_QUERY = 200_000
 # 60 bits of the hash of a text.
 _DIGITS = 15
 _HASH = f"('0x' || md5(\"key\")[1:{_DIGITS}])::UBIGINT"
@@ -58,7 +60,8 @@ class KeyLookup:
     def _candidates(self, keys: Sequence[str]) -> Integers:
         with self._lock:
             self._asked += 1
-            if self._asked > _QUERIES and self._table is None:
+            queries = _QUERIES + len(self._engine) // _RECORDS_A_QUERY
+            if self._asked > queries and self._table is None:
                 hashes = self._engine.evaluate(None, _HASH, dtype=np.uint64)
                 order = np.argsort(hashes)
                 self._table = hashes[order], order
