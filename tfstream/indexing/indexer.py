@@ -25,6 +25,7 @@ from tfstream.packing.options import process_count
 from tfstream.packing.pool import Pool
 from tfstream.packing.progress import Progress
 from tfstream.packing.version import merge_indexes
+from tfstream.packing.workers import Workers
 from tfstream.storage.directory import Access
 from tfstream.v1 import manifest_pb2
 
@@ -173,7 +174,7 @@ def _told(plan: Plan) -> str:
     return f"Features: {roles}{key}{columns}"
 
 
-def _scan_all(plan: Plan, pool: Pool, show: Progress) -> tuple[Plan, list[Scanned]]:
+def _scan_all(plan: Plan, pool: Workers, show: Progress) -> tuple[Plan, list[Scanned]]:
     """All shards, in their order; keys are numbered where a feature turns out not to be unique."""
     tasks = plan.tasks()
     show.begin("Indexing")

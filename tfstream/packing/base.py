@@ -16,8 +16,8 @@ from tfstream.format.tensors import Contents
 from tfstream.packing.columns import Column
 from tfstream.packing.contents import Kind
 from tfstream.packing.plan import key_hash
-from tfstream.packing.pool import Pool
 from tfstream.packing.progress import Progress
+from tfstream.packing.workers import Workers
 from tfstream.storage.directory import Directory
 from tfstream.v1 import manifest_pb2
 
@@ -97,7 +97,13 @@ class Base:
         return dataclasses.replace(labels, titles=titles)
 
     def find(
-        self, hashes: NDArray[np.uint64], *, seed: int, drafts: Path, pool: Pool, show: Progress
+        self,
+        hashes: NDArray[np.uint64],
+        *,
+        seed: int,
+        drafts: Path,
+        workers: Workers,
+        show: Progress,
     ) -> dict[str, str]:
         """Which of the version's keys have one of some hashes, and in which shard they are.
 
@@ -105,7 +111,7 @@ class Base:
             hashes: [n] of `key_hash`.
             seed: Of these hashes.
             drafts: A directory for a file of them.
-            pool: Does the work.
+            workers: Do the work.
             show: Is told of the progress.
 
         Raises:
@@ -116,7 +122,7 @@ class Base:
         np.save(file, np.unique(hashes))
         show.begin("Comparing keys", sum(s.statistics.records for s in self.manifest.splits))
         found: dict[str, str] = {}
-        for some in pool.map(find_keys, self._tasks(file, seed), show.update):
+        for some in workers.map(find_keys, self._tasks(file, seed), show.update):
             found.update(some)
         show.end()
         file.unlink()

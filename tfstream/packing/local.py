@@ -1,43 +1,71 @@
-"""The executor that uses this machine's processes."""
+"""The executor that uses this machine's processes and threads."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from tfstream.packing import steps
 from tfstream.packing.delivery import Delivered
 from tfstream.packing.executor import Executor, Undertaking
 from tfstream.packing.journal import ShardResult
 from tfstream.packing.pool import Pool
-from tfstream.packing.scan import scan
+from tfstream.packing.scan import ScanResult, ScanTask, scan
 from tfstream.packing.spool import Table
 from tfstream.packing.steps import Plan
 from tfstream.packing.survey import Scanned, Survey
+from tfstream.packing.threads import Threads
+from tfstream.packing.workers import Workers
 from tfstream.packing.write import ShardTask
 
 __all__ = ["LocalExecutor", "local"]
 
 
+# Threads share Python's lock, which each needs for a part of its work: more of them are in each
+# other's way.
+_MOST_THREADS = 4
+_MOSTLY = 0.9
+
+
+@dataclass(frozen=True)
+class Hands:
+    """Who can do the work.
+
+    Attributes:
+        processes: For what Python does.
+        threads: For what native code does.
+    """
+
+    processes: Workers
+    threads: Workers
+
+    def best(self, native: int, records: int) -> Workers:
+        """Those that are done sooner with records of which native code takes so many."""
+        return self.threads if native >= _MOSTLY * records else self.processes
+
+
 @contextlib.contextmanager
 def local(what: Undertaking) -> Iterator[LocalExecutor]:
-    """The executor of a job, with its processes for as long as the block lasts."""
-    with Pool(what.job.processes, keep_open=[what.work.lock]) as pool:
-        yield LocalExecutor(what, pool)
+    """The executor of a job, with its processes and threads for as long as the block lasts."""
+    count = what.job.processes
+    with Pool(count, keep_open=[what.work.lock]) as pool, Threads(count) as threads:
+        yield LocalExecutor(what, Hands(pool, threads if count <= _MOST_THREADS else pool))
 
 
 class LocalExecutor(Executor):
     """Keeps the records' numbers in memory, and what else is known of them in the spool file."""
 
-    def __init__(self, what: Undertaking, pool: Pool) -> None:
+    def __init__(self, what: Undertaking, hands: Hands) -> None:
         """Makes one.
 
         Args:
             what: The job.
-            pool: Does the work.
+            hands: Do the work.
         """
         self._what = what
-        self._pool = pool
+        self._hands = hands
+        self._native = 0
         self._table = Table()
         self._plan: Plan[ShardTask] = Plan([], 0, 0)
 
@@ -46,13 +74,23 @@ class LocalExecutor(Executor):
         show = self._what.show
         show.begin("Scanning")
         with open(self._what.work.spool, "wb") as file:
-            for found in self._pool.map(scan, survey.tasks(), show.update):
+            for found in self._found(survey.tasks()):
                 kept = found if survey.fits(found) else survey.admit(found)[0]
                 self._table.append(kept.batch)
+                self._native += kept.native
                 file.write(kept.batch.entries)
                 survey.add(kept)
         show.end()
         return survey.finish()
+
+    def _found(self, tasks: Iterator[ScanTask]) -> Iterator[ScanResult]:
+        """The results of the tasks; the first of them tells who had best do the others."""
+        report = self._what.show.update
+        for task in tasks:
+            first = scan(task, report)
+            yield first
+            workers = self._hands.best(first.native, len(task.entries))
+            yield from workers.map(scan, tasks, report)
 
     def plan(self, scanned: Scanned) -> Plan[ShardTask]:
         """See `Executor`."""
@@ -64,7 +102,7 @@ class LocalExecutor(Executor):
                 self._table.hashes,
                 seed=options.seed,
                 drafts=what.work.path,
-                pool=self._pool,
+                workers=self._hands.processes,
                 show=what.show,
             )
         self._plan = steps.plan_shards(
@@ -81,7 +119,7 @@ class LocalExecutor(Executor):
             delivered,
             workspace=what.work,
             rejects=what.rejects,
-            pool=self._pool,
+            workers=self._hands.best(self._native, len(self._table)),
             show=what.show,
         )
 

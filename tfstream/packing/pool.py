@@ -21,30 +21,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
-from types import TracebackType
 from typing import Any, TypeVar
 
 from tfstream.errors import PackError, TfstreamError
+from tfstream.packing.workers import Report, Workers
 
-__all__ = ["Pool", "Report", "serve"]
+__all__ = ["Pool", "serve"]
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-Report = Callable[[int, int], None]
 
-# Tasks that a worker has where they are short, the one in hand and those that wait: it never waits
-# for the parent.
-_AHEAD = 2
 _REPORT_SECONDS = 0.2
 
 _BOOT = "import sys; sys.path[:] = {path!r}; from tfstream.packing.pool import serve; serve({fd})"
 
 
-class Pool:
-    """Some worker processes; with `processes=1` the tasks are done by the caller's own.
-
-    Used in a `with` block, at the end of which no worker is left.
-    """
+class Pool(Workers):
+    """Some worker processes; with `processes=1` the tasks are done by the caller's own."""
 
     def __init__(self, processes: int, *, keep_open: Sequence[int] = ()) -> None:
         """Makes a pool; workers start when there is work.
@@ -54,58 +47,14 @@ class Pool:
             keep_open: File descriptors that workers inherit: a lock held by these is
                 held until the last worker is gone.
         """
-        self._processes = processes
+        super().__init__(processes)
         self._keep_open = tuple(keep_open)
         self._workers: list[_Worker] = []
 
-    def __enter__(self) -> Pool:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def _end(self) -> None:
         for worker in self._workers:
             worker.kill()
         self._workers.clear()
-
-    def map(
-        self, function: Callable[[Task, Report], Result], tasks: Iterable[Task], report: Report
-    ) -> Iterator[Result]:
-        """Does `function(task, report)` for each task; yields the results in the tasks' order.
-
-        Args:
-            function: Found by its module and name, so defined at a module's top level.
-            tasks: Taken as workers become free; short ones.
-            report: Called in this process with what the function reports.
-
-        Raises:
-            PackError: A worker died.
-        """
-        waiting: dict[int, Result] = {}
-        wanted = 0
-
-        def reach() -> int:  # results that wait for an earlier one count: memory stays bounded
-            return wanted + 2 * _AHEAD * self._processes
-
-        for number, result in self._run(function, tasks, report, _AHEAD, reach):
-            waiting[number] = result
-            while wanted in waiting:
-                yield waiting.pop(wanted)
-                wanted += 1
-
-    def as_done(
-        self, function: Callable[[Task, Report], Result], tasks: Iterable[Task], report: Report
-    ) -> Iterator[Result]:
-        """As `map`, for long tasks: yields each result as soon as it is there.
-
-        While the caller is busy with a result, workers end what they have in hand and get nothing
-        more: a task a worker at most.
-        """
-        for _, result in self._run(function, tasks, report, 1, lambda: sys.maxsize):
-            yield result
 
     def _run(
         self,
@@ -115,11 +64,10 @@ class Pool:
         ahead: int,
         reach: Callable[[], int],
     ) -> Iterator[tuple[int, Result]]:
-        """Yields each result with its task's number; gives out none with the number `reach()`."""
         stream = iter(tasks)
         first = list(itertools.islice(stream, 2))
         numbered = enumerate(itertools.chain(first, stream))
-        if self._processes == 1 or len(first) < 2:
+        if self._count == 1 or len(first) < 2:
             for number, task in numbered:
                 yield number, function(task, report)
             return
@@ -149,7 +97,7 @@ class Pool:
         least = min(self._workers, key=lambda worker: len(worker.tasks), default=None)
         if least is not None and not least.tasks:
             return least
-        if len(self._workers) < self._processes:
+        if len(self._workers) < self._count:
             self._workers.append(_Worker(self._keep_open))
             return self._workers[-1]
         return least if least is not None and len(least.tasks) < ahead else None

@@ -70,6 +70,7 @@ class ScanResult:
         left_out: Entries that make no record.
         boxes: What kind of boxes there are.
         contents: What records hold, each with the key of the first that does.
+        native: How many of the records native code took.
     """
 
     batch: Batch
@@ -82,6 +83,7 @@ class ScanResult:
     left_out: int
     boxes: BoxKinds
     contents: dict[Contents, str]
+    native: int
 
 
 def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:
@@ -167,6 +169,7 @@ def scan(task: ScanTask, report: Callable[[int, int], None]) -> ScanResult:
         left_out=len(task.entries) - len(entries),
         boxes=boxes,
         contents=held,
+        native=len(quick.records),
     )
 
 

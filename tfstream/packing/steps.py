@@ -14,11 +14,11 @@ from tfstream.packing.delivery import Delivered, Delivery
 from tfstream.packing.journal import ShardResult
 from tfstream.packing.options import Options
 from tfstream.packing.plan import cut, key_hash, order, order_splits, shard_stem
-from tfstream.packing.pool import Pool
 from tfstream.packing.progress import Progress
 from tfstream.packing.rejects import Reject, RejectsFile
 from tfstream.packing.spool import Spool, Table
 from tfstream.packing.survey import Scanned
+from tfstream.packing.workers import Workers
 from tfstream.packing.workspace import Workspace
 from tfstream.packing.write import ShardTask, write_shard
 from tfstream.v1 import annotated_image_pb2
@@ -192,7 +192,7 @@ def write_shards(
     *,
     workspace: Workspace,
     rejects: RejectsFile,
-    pool: Pool,
+    workers: Workers,
     show: Progress,
 ) -> list[ShardResult]:
     """Writes and delivers all shards, save those that are there already.
@@ -203,7 +203,7 @@ def write_shards(
         delivered: What is there already.
         workspace: Of the destination.
         rejects: Takes what is found wrong only now.
-        pool: Does the work.
+        workers: Do the work.
         show: Is told of the progress.
 
     Returns:
@@ -219,7 +219,7 @@ def write_shards(
         before=delivered,
         sent=show.sent,
     ) as delivery:
-        for result in pool.as_done(write_shard, tasks, show.update):
+        for result in workers.as_done(write_shard, tasks, show.update):
             if not result.resumed:
                 delivery.put(result)
             results[result.stem] = result
