@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from tfstream.annotations.tree import IMAGE_EXTENSIONS
 from tfstream.errors import AnnotationError, MissingImageError
@@ -15,8 +15,7 @@ from tfstream.v1 import annotated_image_pb2
 __all__ = ["AnnotationReader", "Entry", "Listing", "place", "require_image"]
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One image of a tree, as the listing found it: where things are, nothing read yet.
 
     Attributes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tfstream.annotations import sidecars
 from tfstream.errors import AnnotationError, StorageError
@@ -16,8 +16,7 @@ IMAGE_EXTENSIONS = (".jpeg", ".jpg", ".png", ".bmp", ".gif", ".webp")
 _DEPTH = 3
 
 
-@dataclass(frozen=True)
-class Pair:
+class Pair(NamedTuple):
     """What lies under one stem: `stem` is relative to both roots, "/" between the parts.
 
     `sidecars` are files of metadata; of two that name one column, the later counts.
@@ -58,33 +57,25 @@ def list_directory(path: str) -> tuple[list[str], list[str]]:
     try:
         with os.scandir(path) as found:
             for item in found:
+                name = item.name
                 # ".DS_Store", and the "._name.xml" that macOS leaves in archives
-                if item.name.startswith("."):
+                if name.startswith("."):
                     continue
-                if _is_directory(item):
-                    directories.append(item.name)
-                elif _is_file(item):
-                    files.append(item.name)
+                try:
+                    # Most are what the listing itself says: no more is asked then.
+                    if item.is_file(follow_symlinks=False):
+                        files.append(name)
+                    elif item.is_dir():
+                        directories.append(name)
+                    elif item.is_file() or (item.is_symlink() and not os.path.exists(item.path)):
+                        files.append(name)  # a link to nothing, too: whoever reads it will say so
+                except OSError:  # a link to itself: the same
+                    files.append(name)
     except FileNotFoundError:
         pass
     except OSError as error:
         raise StorageError(error.errno, f"Cannot list {path}: {error.strerror}.") from error
     return sorted(files), sorted(directories)
-
-
-def _is_directory(item: os.DirEntry[str]) -> bool:
-    try:
-        return item.is_dir()
-    except OSError:  # a link to itself: whoever reads it will say so
-        return False
-
-
-def _is_file(item: os.DirEntry[str]) -> bool:
-    """Whether it is one, or a link to nothing: whoever reads that will say so."""
-    try:
-        return item.is_file() or (item.is_symlink() and not os.path.exists(item.path))
-    except OSError:
-        return True
 
 
 def pick_images(files: list[str]) -> dict[str, str]:
@@ -110,21 +101,28 @@ def walk_pairs(annotations: str, images: str, below: str = "") -> Iterator[Pair]
     image_files, image_subs = list_directory(image_directory)
     xml = {}
     for name in annotation_files:
-        stem, extension = os.path.splitext(name)
-        if extension.lower() == ".xml":
+        stem, _, extension = name.rpartition(".")
+        if extension.lower() == "xml":
             xml[stem] = name
     pictures = pick_images(image_files)
     beside_xml = sidecars.names_among(annotation_files)
     beside_pictures = sidecars.names_among(image_files)
     prefix = f"{below}/" if below else ""
+    # The directories with a "/" behind them: there may be millions of files.
+    annotation_prefix = os.path.join(annotation_directory, "")
+    image_prefix = os.path.join(image_directory, "")
     for stem in sorted(xml.keys() | pictures.keys()):
-        names = [names[stem] for names in (xml, pictures) if stem in names]
+        note, picture = xml.get(stem), pictures.get(stem)
+        beside: tuple[str, ...] = ()
+        if beside_xml or beside_pictures:
+            names = [name for name in (note, picture) if name is not None]
+            beside = sidecars.select(annotation_directory, beside_xml, names)
+            beside += sidecars.select(image_directory, beside_pictures, names[-1:])
         yield Pair(
             stem=prefix + stem,
-            annotation_path=os.path.join(annotation_directory, xml[stem]) if stem in xml else None,
-            image_path=os.path.join(image_directory, pictures[stem]) if stem in pictures else None,
-            sidecars=sidecars.select(annotation_directory, beside_xml, names)
-            + sidecars.select(image_directory, beside_pictures, names[-1:]),
+            annotation_path=None if note is None else annotation_prefix + note,
+            image_path=None if picture is None else image_prefix + picture,
+            sidecars=beside,
         )
     for sub in sorted({*annotation_subs, *image_subs}):
         for directory in (annotation_directory, image_directory):

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,8 +95,7 @@ def library() -> ctypes.CDLL | None:
     return native
 
 
-@dataclass(frozen=True)
-class FastRecord:
+class FastRecord(NamedTuple):
     """What the scan found of one entry.
 
     Attributes:
