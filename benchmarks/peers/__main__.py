@@ -59,6 +59,7 @@ def job(python: str, name: str, kind: str, chosen: argparse.Namespace) -> dict[s
         out.parent.mkdir(parents=True, exist_ok=True)
     settings = {"processes": chosen.processes, "batch": chosen.batch, "size": chosen.size}
     command = [python, str(_CHILD), name, kind, str(result), str(chosen.tree), str(out)]
+    os.sync()  # nobody waits for the disk to write what the one before has left
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     with open(chosen.work / f"{name}.log", "ab") as log:
         process = subprocess.Popen(

@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from tfstream import errors
 from tfstream.format import example
@@ -170,14 +170,14 @@ def schema(metadata_schema: Mapping[str, str]) -> pa.Schema:
 
 
 def write(
-    path: str | os.PathLike[str], rows: Sequence[Row], metadata_schema: Mapping[str, str]
+    file: str | os.PathLike[str] | BinaryIO, rows: Sequence[Row], metadata_schema: Mapping[str, str]
 ) -> None:
-    """Writes an index, whole or not at all.
+    """Writes an index.
 
     Equal rows give equal bytes (with one version of pyarrow).
 
     Args:
-        path: Where it shall be.
+        file: As `write_table` takes it.
         rows: In the order of their records.
         metadata_schema: The metadata columns, those of the whole dataset.
 
@@ -190,14 +190,15 @@ def write(
     table = pa.Table.from_pylist(
         [cells(row, metadata_schema) for row in rows], schema=schema(metadata_schema)
     )
-    write_table(path, table)
+    write_table(file, table)
 
 
-def write_table(path: str | os.PathLike[str], table: pa.Table) -> None:
-    """Writes what `read` gave, or rows and columns of it, whole or not at all.
+def write_table(file: str | os.PathLike[str] | BinaryIO, table: pa.Table) -> None:
+    """Writes what `read` gave, or rows and columns of it.
 
     Args:
-        path: Where it shall be.
+        file: Where it shall be, whole and on disk or not at all; or an open file, whose owner
+            sees to that.
         table: With the columns of an index.
 
     Raises:
@@ -205,7 +206,10 @@ def write_table(path: str | os.PathLike[str], table: pa.Table) -> None:
     """
     import pyarrow.parquet as pq
 
-    with local.write_atomically(path) as file:
+    if isinstance(file, (str, os.PathLike)):
+        with local.write_atomically(file) as opened:
+            write_table(opened, table)
+    else:
         pq.write_table(table, file, compression="zstd", row_group_size=_ROW_GROUP)
 
 

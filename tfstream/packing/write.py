@@ -89,7 +89,8 @@ def write_shard(task: ShardTask, report: Callable[[int, int], None]) -> ShardRes
         try:
             rows, rejects, size = _write_records(shard, spool, task, report)
             if rows:
-                index.write(target, rows, task.metadata)
+                with open(target, "wb") as file:  # the disk has it once it is delivered
+                    index.write(file, rows, task.metadata)
             else:
                 shard.unlink()
         except StorageError:
