@@ -1,6 +1,7 @@
 // The scan of some images on the fast road; `packing/fast.py` calls it.
 
 #include <cstring>
+#include <exception>
 #include <set>
 #include <string>
 
@@ -54,8 +55,26 @@ bool HasGoodBoxes(const Image& image) {
 
 class Scanner {
  public:
-  // False where the entry is not for the fast road; nothing has been added then.
+  // False where the entry is not for the fast road, or memory is short: nothing has been added.
   bool Scan(const Entry& entry, int64_t place, Scanned* out) {
+    const size_t sizes[] = {messages.size(), digested.size(), labels.size(), columns.size()};
+    try {
+      if (Look(entry, place, out)) return true;
+    } catch (const std::exception&) {  // bad_alloc, length_error
+      known_.clear();  // what they name may have been lost
+      known_columns_.clear();
+    }
+    messages.resize(sizes[0]);
+    digested.resize(sizes[1]);
+    labels.resize(sizes[2]);
+    columns.resize(sizes[3]);
+    return false;
+  }
+
+  std::string messages, digested, labels, columns;
+
+ private:
+  bool Look(const Entry& entry, int64_t place, Scanned* out) {
     Image image;
     const File notes(entry.annotation_path);
     if (notes.size <= 0 || notes.size > kLargestXml) return false;
@@ -98,9 +117,6 @@ class Scanner {
     return true;
   }
 
-  std::string messages, digested, labels, columns;
-
- private:
   bool Probe(const File& file, JpegHeader* header) {
     if (file.size < 4 || file.size > kLargestImage) return false;
     char head[kHead], tail[2];

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <exception>
 #include <memory>
 #include <string>
 
@@ -95,8 +96,25 @@ void BeginWriteBack(int descriptor) {
 
 class Writer {
  public:
-  // False where the record is not for the fast road; nothing has been added then.
+  // False where the record is not for the fast road, or memory is short: nothing has been added.
   bool Add(const char* entry, const Labels& labels, Written* out) {
+    const size_t bytes = buffer.size, labelled = indices.size(), told = texts.size();
+    try {
+      if (Make(entry, labels, out)) return true;
+    } catch (const std::exception&) {  // bad_alloc, length_error
+    }
+    buffer.size = bytes;
+    indices.resize(labelled);
+    texts.resize(told);
+    return false;
+  }
+
+  Buffer buffer;
+  std::vector<int64_t> indices;
+  std::string texts;
+
+ private:
+  bool Make(const char* entry, const Labels& labels, Written* out) {
     const Spooled spooled(entry);
     Image image;
     if (spooled.reencode || spooled.size < 2 || spooled.size > kLargestImage ||
@@ -129,11 +147,6 @@ class Writer {
     return true;
   }
 
-  Buffer buffer;
-  std::vector<int64_t> indices;
-  std::string texts;
-
- private:
   void Describe(const Image& image, const Labels& labels, int64_t bytes, Written* out) {
     const int main = MainObject(image);
     for (const Object& object : image.objects) {
@@ -167,12 +180,17 @@ extern "C" __attribute__((visibility("default"))) int64_t TfstreamPackWrite(
   static thread_local Writer writer;
   writer.indices.clear();
   writer.texts.clear();
+  *rows = {};
   Labels labels;
   labels.background = background;
-  for (int64_t index = 0; index < classes; ++index) {
-    const std::string_view name(names);
-    labels.index.emplace(name, index);
-    names += name.size() + 1;
+  try {
+    for (int64_t index = 0; index < classes; ++index) {
+      const std::string_view name(names);
+      labels.index.emplace(name, index);
+      names += name.size() + 1;
+    }
+  } catch (const std::exception&) {  // memory is short: the other road says so
+    return 0;
   }
   int failed = 0;
   int64_t done = 0;

@@ -1,5 +1,9 @@
 """The fast road of packing makes the same of everything as the code in Python, or leaves it."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import trees
 from hypothesis import given, settings
@@ -152,3 +156,40 @@ def test_what_it_takes_of_damaged_annotations_is_what_python_reads(place, xml, e
     keep, rejects = check(image, probe(entry.image_path), labels=None, on_invalid="error")
     assert (keep, rejects) == (True, [])
     assert found[0].annotation == image.SerializeToString(deterministic=True)
+
+
+# Reading the image takes more than the process may have.
+SHORT = """
+import resource, sys
+from pathlib import Path
+from tfstream import errors
+from tfstream.packing.packer import pack
+source, first, second = sys.argv[1:]
+pack(source, first, processes=1, on_invalid="skip", progress=False)
+large = next(Path(source).rglob("*.JPEG"))
+with open(large, "r+b") as file:
+    file.truncate(900_000_000)
+    file.seek(-2, 2)
+    file.write(b"\\xff\\xd9")
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 400_000_000,) * 2)
+try:
+    pack(source, second, processes=1, progress=False)
+except errors.PackError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the system has no /proc")
+def test_an_image_that_memory_does_not_hold_is_an_error_and_not_the_end_of_the_process(tmp_path):
+    root = trees.make_ilsvrc_tree(tmp_path / "tree", train=3, val=0)
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT, str(root), str(tmp_path / "a"), str(tmp_path / "b")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "not enough memory" in done.stdout
+    assert "has 900,000,000 bytes" in done.stdout

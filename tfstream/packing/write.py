@@ -127,7 +127,15 @@ def _write_records(
                 report(len(quick), sum(row.bytes for row in quick))
                 done += len(quick)
             else:
-                row, size = _write_record(writer, spool.read(int(task.offsets[done])), task)
+                entry = spool.read(int(task.offsets[done]))
+                try:
+                    row, size = _write_record(writer, entry, task)
+                except MemoryError:
+                    raise PackError(
+                        f"There is not enough memory for the record of {entry.image.key!r}, whose "
+                        f"image {entry.image.image_path} has {entry.stamp[0]:,} bytes. Pack with "
+                        "fewer processes (--processes), on a larger machine, or without it."
+                    ) from None
                 if isinstance(row, Reject):
                     rejects.append(row)
                 else:
