@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -89,7 +90,7 @@ class FeatureMap:
                 "needed, or `boxes` alone, a feature with four values an object."
             )
 
-    @property
+    @functools.cached_property
     def objects(self) -> bool:
         """Whether records say of objects, and not of the image alone, what they are."""
         return any(role in self.roles for role in ("object_label", "object_text", "boxes", "ymin"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -38,12 +39,13 @@ class Features:
     @property
     def names(self) -> Iterable[str]:
         """Of all features."""
-        return self._features.keys()
+        return self.kinds.keys()
 
-    @property
+    @functools.cached_property
     def kinds(self) -> dict[str, str | None]:
         """The type of each feature: "bytes_list", "float_list", "int64_list"; None: not said."""
-        return {name: feature.WhichOneof("kind") for name, feature in self._features.items()}
+        features = self._features  # asked name by name: its `items` are made in Python
+        return {name: features[name].WhichOneof("kind") for name in features}
 
     def copy(self, name: str, to: example_pb2.Example, named: str) -> None:
         """Puts a feature into another record, where it is in this one."""
@@ -52,11 +54,11 @@ class Features:
 
     def values(self, name: str) -> Sequence[Any]:
         """All values of a feature; none where it is not there."""
-        if name not in self._features:  # looking it up would add it
+        kind = self.kinds.get(name)
+        if kind is None:  # looking it up would add it
             return ()
-        feature = self._features[name]
-        kind = feature.WhichOneof("kind")
-        return () if kind is None else getattr(feature, kind).value
+        # A list of Python's: whoever goes through the message's own asks it for each value.
+        return list(getattr(self._features[name], kind).value[:])
 
     def first(self, name: str, default: Any) -> Any:
         """The only value of a feature."""

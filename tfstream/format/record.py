@@ -23,6 +23,7 @@ __all__ = [
     "frame_fault",
     "header_fault",
     "masked_crc",
+    "payload_fault",
     "read_record",
     "stated_length",
     "unframe",
@@ -106,12 +107,19 @@ def frame_fault(frame_bytes: bytes) -> str | None:
     if length != len(frame_bytes) - FRAME_BYTES:
         expected = max(len(frame_bytes) - FRAME_BYTES, 0)
         return f"its header states a payload of {length} bytes where {expected} are expected"
-    if (
-        masked_crc(frame_bytes[HEADER_BYTES:-FOOTER_BYTES])
-        != _CRC.unpack(frame_bytes[-FOOTER_BYTES:])[0]
-    ):
-        return f"its {length} bytes do not match their CRC32C"
-    return None
+    return payload_fault(frame_bytes[HEADER_BYTES:-FOOTER_BYTES], frame_bytes[-FOOTER_BYTES:])
+
+
+def payload_fault(payload: bytes, footer: bytes) -> str | None:
+    """What is wrong with a payload, by the CRC behind it; None when it is sound.
+
+    Args:
+        payload: All of it.
+        footer: The frame's last `FOOTER_BYTES` bytes, fewer where the file ends.
+    """
+    if len(footer) == FOOTER_BYTES and masked_crc(payload) == _CRC.unpack(footer)[0]:
+        return None
+    return f"its {len(payload)} bytes do not match their CRC32C"
 
 
 def unframe(

@@ -86,10 +86,9 @@ def _frame_at(file: BinaryIO, offset: int, size: int, starts: Sequence[int]) -> 
         # Before reading: a length that lies must not claim memory.
         fault = f"it needs {length} bytes, and the file has {size - offset} from there"
         return Frame(offset, (_next_start(starts, offset, size) or size) - offset, None, fault)
-    data = header + file.read(length - len(header))
-    fault = record.frame_fault(data)
-    payload = None if fault else data[record.HEADER_BYTES : -record.FOOTER_BYTES]
-    return Frame(offset, length, payload, fault)
+    payload = file.read(length - record.FRAME_BYTES)
+    fault = record.payload_fault(payload, file.read(record.FOOTER_BYTES))
+    return Frame(offset, length, None if fault else payload, fault)
 
 
 def _next_start(starts: Sequence[int], offset: int, size: int) -> int | None:
