@@ -1,14 +1,18 @@
 """Windows of records that are fetched at the same time."""
 
+import ctypes
 import threading
 
 import numpy as np
+import pytest
 from memory_directory import MemoryDirectory
 from tiny_dataset import tiny
 
+from tfstream.fetch import objects
 from tfstream.fetch.counters import Counters
 from tfstream.fetch.downloads import Downloads
 from tfstream.fetch.objects import Writer
+from tfstream.fetch.ranges import LARGEST_REQUEST
 from tfstream.fetch.source import RemoteFiles, RemoteSource
 from tfstream.fetch.turns import Turns
 from tfstream.fetch.window import Window
@@ -83,3 +87,22 @@ def test_a_window_that_is_ready_first_asks_in_its_turn(tmp_path):
     assert [read.offset for read in directory.reads[known:]] == sorted(
         source.places.lookup(0, np.array([0, 1]))[0].tolist()
     )
+
+
+@pytest.mark.parametrize("largest", [40, 300, LARGEST_REQUEST])
+def test_records_are_placed_whole_however_the_requests_cut_them(tmp_path, monkeypatch, largest):
+    monkeypatch.setattr(objects, "LARGEST_REQUEST", largest)
+    root = tiny(tmp_path).root
+    names = [path for path in root.rglob("*") if path.is_file()]
+    directory = MemoryDirectory({str(p.relative_to(root)): p.read_bytes() for p in names})
+    shard = manifest.load(root).splits[0].shards[0]
+    downloads = Downloads(4)
+    source = RemoteSource(RemoteFiles(directory, None, downloads, Writer()), [shard])
+    data = (root / shard.path).read_bytes()
+    with Window(source, np.arange(shard.records), Counters()) as window:
+        window.fetch()
+        places = window.places()
+        found = [ctypes.string_at(int(each["address"]), int(each["length"])) for each in places]
+    downloads.close()
+    assert sorted(places["number"]) == list(range(shard.records))
+    assert found == [data[each["offset"] :][: each["length"]] for each in places]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfstream.fetch.objects import RemoteObject, Want, bring
-from tfstream.fetch.ranges import GAP, coalesce
+from tfstream.fetch.ranges import GAP, Range, coalesce
 from tfstream.fetch.source import RemoteSource, assemble
 
 if TYPE_CHECKING:
@@ -185,20 +185,46 @@ class Window:
         begins, ends = places["offset"], places["offset"] + places["length"]
         ranges = coalesce(zip(begins.tolist(), ends.tolist(), strict=True), gap=0)
         absent = [each for each in ranges if target.missing(*each)]
-        cached = len(rows)
-        for begin, end in absent:
-            cached -= int(((begins >= begin) & (ends <= end)).sum())
+        cached = int((_holders(absent, begins, ends) < 0).sum())
         return _Part(target, descriptor, places, Want(target, coalesce(absent, gap=GAP))), cached
 
     def _point(self, part: _Part) -> None:
         """Gives the records that were fetched their addresses."""
-        ranges = part.want.ranges
-        if not part.want.pieces:
+        pieces = sorted(part.want.pieces, key=lambda each: each.begin)
+        if not pieces:
             return
-        for place in part.places:
-            begin = int(place["offset"])
-            end = begin + int(place["length"])
-            if any(first <= begin and end <= last for first, last in ranges):
-                data = assemble(part.want, begin, end, part.descriptor)
-                self._kept.append(data)
-                place["address"] = np.frombuffer(data, np.uint8).ctypes.data
+        begins = part.places["offset"]
+        ends = begins + part.places["length"]
+        # Most records are in one piece: no step of Python's for each of them.
+        whole = _holders([(each.begin, each.end) for each in pieces], begins, ends)
+        starts = np.array([each.begin for each in pieces], np.int64)
+        addresses = np.array([_address(each.data) for each in pieces], np.int64)
+        part.places["address"] = np.where(whole < 0, 0, addresses[whole] + begins - starts[whole])
+        fetched = _holders(part.want.ranges, begins, ends) >= 0
+        for row in np.flatnonzero((whole < 0) & fetched).tolist():
+            data = assemble(part.want, int(begins[row]), int(ends[row]), part.descriptor)
+            self._kept.append(data)
+            part.places["address"][row] = _address(data)
+
+
+def _holders(
+    ranges: Sequence[Range], begins: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Which range each record is wholly in: int64 [n]; -1: in none.
+
+    Args:
+        ranges: Sorted by their beginnings; where they overlap, the last is looked at that begins
+            early enough.
+        begins: int64 [n], the first byte of each record.
+        ends: int64 [n], the byte after its last.
+    """
+    if not ranges:
+        return np.full(len(begins), -1, np.int64)
+    firsts, lasts = np.array(ranges, np.int64).T
+    found = np.searchsorted(firsts, begins, side="right") - 1
+    return np.where((found >= 0) & (ends <= lasts[found]), found, -1)
+
+
+def _address(data: memoryview) -> int:
+    """Where bytes are in memory."""
+    return np.frombuffer(data, np.uint8).ctypes.data
