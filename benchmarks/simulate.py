@@ -2,23 +2,30 @@
 
     python benchmarks/simulate.py PACKED [--only NAME ...] [--rounds 3] [--latency 50ms]
         [--bandwidth 100MB/s]
+    python benchmarks/simulate.py PACKED --first [--rounds 5] [--bandwidth 100MB/s]
 
 PACKED is a dataset made by `tfstream pack`; its training split is streamed, not decoded. The
 server is object_server.py. Of each case and epoch: bytes, requests, seconds to the first batch
 (from the moment that the stream is asked for it), seconds of the epoch, samples a second from the
 first batch on; predicted, measured (the median of the rounds), and the one over the other. What
 training takes is slept.
+
+With --first it is first batches alone, of new streams whose indexes nobody knows, at several
+latencies and worlds. What is timed begins with `iter(stream)`: TensorFlow's making of the iterator
+is in it, imports, `tfstream.open` and the making of the stream are not.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import gc
 import itertools
 import os
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -28,12 +35,15 @@ import rounds
 
 import tfstream
 from tfstream.fetch.fetcher import fetcher
+from tfstream.format import index
 from tfstream.order import Order
 from tfstream.simulate import sources
-from tfstream.simulate.plan import Plan
+from tfstream.simulate.layout import Layout
+from tfstream.simulate.plan import Costs, Plan
 from tfstream.simulate.simulation import Report, simulate
 from tfstream.simulate.units import parse_bandwidth, parse_duration
 from tfstream.sizes import parse_size
+from tfstream.stream import StreamDataset
 
 _BUCKETS = itertools.count(1)
 _READ_AHEAD = parse_size("64MB")
@@ -69,6 +79,15 @@ CASES = {
 }
 
 
+FIRST = {
+    "blocks": Case(),
+    "blocks, world 8": Case(world=8, batch=32),
+    "single records, world 4": Case(world=4, block_size=1),
+    "single records, world 16": Case(world=16, batch=16, block_size=1),
+}
+LATENCIES = ("10ms", "20ms", "50ms", "200ms")
+
+
 @dataclasses.dataclass(frozen=True)
 class Measured:
     """What an epoch was, predicted or not."""
@@ -94,24 +113,48 @@ def predicted(report: Report) -> list[Measured]:
     return found
 
 
+def stream_of(
+    uri: str, case: Case, plan: Plan, cache: str | None = None, *, read_ahead: int = _READ_AHEAD
+) -> StreamDataset:
+    """What is measured."""
+    return (
+        tfstream.open(uri, cache_dir=cache)
+        .split("train")
+        .stream(
+            batch_size=case.batch,
+            image=tfstream.RAW,
+            label=None,
+            elements="dict",
+            seed=plan.order.seed,
+            world=(0, case.world),
+            block_size=plan.order.block_size,
+            read_ahead=read_ahead,
+        )
+    )
+
+
+def first_seconds(uri: str, case: Case, plan: Plan) -> float:
+    """To the first batch of a new stream."""
+    stream = stream_of(uri, case, plan)
+    gc.collect()
+    begun = time.perf_counter()
+    iterator = iter(stream)
+    next(iterator)
+    seconds = time.perf_counter() - begun
+    del iterator
+    time.sleep(1)  # for what is under way
+    return seconds
+
+
 def measure(
     uri: str, case: Case, plan: Plan, cache: str | None, *, read_ahead: int = _READ_AHEAD
 ) -> list[Measured]:
     """Streams."""
-    data = tfstream.open(uri, cache_dir=cache).split("train")
-    stream = data.stream(
-        batch_size=case.batch,
-        image=tfstream.RAW,
-        label=None,
-        elements="dict",
-        seed=plan.order.seed,
-        world=(0, case.world),
-        block_size=plan.order.block_size,
-        read_ahead=read_ahead,
-    )
+    stream = stream_of(uri, case, plan, cache, read_ahead=read_ahead)
     found = []
     before = stream.stats()
     for _ in range(case.epochs):
+        gc.collect()  # what earlier rounds have left is not this one's
         begun, first = time.perf_counter(), 0.0
         for _ in stream:
             first = first or time.perf_counter() - begun
@@ -125,17 +168,40 @@ def measure(
     return found
 
 
-def own_time(packed: Path, records: int) -> tuple[float, float]:
-    """Seconds that this machine takes to begin an epoch, and to make a request."""
+def own_time(packed: Path, records: int) -> Costs:
+    """What this machine takes for what is no waiting."""
     with object_server.serving(packed.parent):
         single = Plan(Order(records, block_size=1))
         few = Case(world=records // 8, batch=1, epochs=12)
         uri = f"gs://simulated-{next(_BUCKETS)}/{packed.name}"
         begun = measure(uri, few, single, None, read_ahead=1)[2:]
-        start = statistics.median(epoch.first for epoch in begun)
         uri = f"gs://simulated-{next(_BUCKETS)}/{packed.name}"
         runs = measure(uri, Case(world=4, epochs=3), single, None)[1:]
-        return start, min((epoch.seconds - epoch.first) / epoch.requests for epoch in runs)
+        start = statistics.median(epoch.first for epoch in begun)
+        # Many of its requests are answered before its first batch is whole.
+        request = min((epoch.seconds - start) / epoch.requests for epoch in runs)
+        # Its windows have one record each.
+        window = statistics.median((epoch.seconds - epoch.first) / 7 for epoch in begun) - request
+        version = tfstream.open(uri)._version
+        name = version.shards(("train",))[0].index_path
+        data = version.directory.read(name)
+        return Costs(
+            start=start,
+            request=request,
+            lookup=_seconds(lambda: version.directory.stat(name)),
+            index=_seconds(lambda: index.read(data, ["offset", "length"])),
+            window=max(0.0, window),
+        )
+
+
+def _seconds(function: Callable[[], object]) -> float:
+    """What a call takes: the median of some."""
+    taken = []
+    for _ in range(30):
+        begun = time.perf_counter()
+        function()
+        taken.append(time.perf_counter() - begun)
+    return statistics.median(taken)
 
 
 def show(case: Case, samples: int, here: Measured, there: Measured, epoch: int) -> None:
@@ -151,6 +217,48 @@ def show(case: Case, samples: int, here: Measured, there: Measured, epoch: int) 
         print(f"  epoch {epoch} {name:15} {mine:15,.3f} {real:15,.3f}  {mine / real:.3f}")
 
 
+def plan_of(case: Case, layout: Layout, costs: Costs, latency: float, bandwidth: float) -> Plan:
+    """What is simulated of a case."""
+    block = case.block_size or sources.block_of(layout, 16)
+    return Plan(
+        Order(layout.records, seed=3, block_size=block),
+        world=case.world,
+        batch_size=case.batch,
+        window=sources.window_of(layout, _READ_AHEAD),
+        latency=latency,
+        bandwidth=bandwidth,
+        cached=case.cached,
+        step_seconds=case.step,
+        epochs=case.epochs,
+        costs=costs,
+    )
+
+
+def compare_first(packed: Path, layout: Layout, costs: Costs, bandwidth: float, count: int) -> None:
+    """First batches: a line a case and latency, and what part of them is told within a tenth."""
+    ratios = []
+    for text in LATENCIES:
+        latency = parse_duration(text)
+        with object_server.serving(packed.parent, latency=latency, bandwidth=bandwidth):
+            for name, case in FIRST.items():
+                plan = plan_of(case, layout, costs, latency, bandwidth)
+                told = simulate(plan, layout, hosts=[0]).epochs[0].first_batch_seconds
+                real = sorted(
+                    first_seconds(f"gs://simulated-{next(_BUCKETS)}/{packed.name}", case, plan)
+                    for _ in range(count)
+                )
+                ratios.append(told / statistics.median(real))
+                print(
+                    f"  {text:>6} {name:26} {told:8.3f} {statistics.median(real):8.3f} "
+                    f"({real[0]:.3f}-{real[-1]:.3f})  {ratios[-1]:.3f}"
+                )
+    good = sum(abs(ratio - 1) <= 0.1 for ratio in ratios)
+    print(
+        f"ratios: median {statistics.median(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}; "
+        f"{good} of {len(ratios)} within a tenth"
+    )
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -159,6 +267,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--latency", default="50ms")
     parser.add_argument("--bandwidth", default="100MB/s")
+    parser.add_argument("--first", action="store_true", help="first batches alone")
     arguments = parser.parse_args()
     latency = parse_duration(arguments.latency)
     bandwidth = parse_bandwidth(arguments.bandwidth)
@@ -169,25 +278,16 @@ def main() -> None:
     layout = sources.layout_of(local)
     print(f"{rounds.machine()}; {arguments.latency}, {arguments.bandwidth}")
     root = packed.parent
-    start, request = own_time(packed, layout.records)
-    print(f"TensorFlow takes {start:.2f} s to begin an epoch, a request {request * 1e3:.2f} ms")
+    costs = own_time(packed, layout.records)
+    told = dataclasses.asdict(costs).items()
+    print(", ".join(f"{name} {seconds * 1e3:.2f} ms" for name, seconds in told))
+    if arguments.first:
+        compare_first(packed, layout, costs, bandwidth, arguments.rounds)
+        return
     with object_server.serving(root, latency=latency, bandwidth=bandwidth):
         for name in arguments.only:
             case = CASES[name]
-            block = case.block_size or sources.block_of(layout, 16)
-            plan = Plan(
-                Order(layout.records, seed=3, block_size=block),
-                world=case.world,
-                batch_size=case.batch,
-                window=sources.window_of(layout, _READ_AHEAD),
-                latency=latency,
-                bandwidth=bandwidth,
-                cached=case.cached,
-                step_seconds=case.step,
-                epochs=case.epochs,
-                start_seconds=start,
-                request_seconds=request,
-            )
+            plan = plan_of(case, layout, costs, latency, bandwidth)
             print(f"{name}: predicted, measured, ratio")
             told = predicted(simulate(plan, layout, hosts=[0]))
             runs = []

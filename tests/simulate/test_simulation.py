@@ -11,7 +11,7 @@ from tfstream.order import Order
 from tfstream.simulate import traffic
 from tfstream.simulate.clock import play
 from tfstream.simulate.layout import Regular
-from tfstream.simulate.plan import Plan
+from tfstream.simulate.plan import Costs, Plan
 from tfstream.simulate.shuffle import shuffle_of
 from tfstream.simulate.simulation import simulate
 from tfstream.simulate.traffic import Load, Sample
@@ -78,6 +78,29 @@ def test_connections_bound_the_rate_where_the_link_does_not():
     made = plan(latency=0.05, connections=4, window=50)
     times = play(made, [[Load(50, (), (1000,) * 40)] * 10])
     assert times.seconds == pytest.approx(400 / 4 * 0.05, rel=0.05)
+
+
+def test_a_workers_own_time_is_spent_on_one_thing_after_another():
+    costs = Costs(start=1.0, request=0.01, lookup=0.1, index=0.05, window=0.02)
+    made = plan(latency=0.5, window=10, batch_size=10, costs=costs)
+    times = play(made, [[Load(10, (1, 1), (1, 1, 1))]])
+    # What is sent first waits for the latency while the rest is sent; what comes is taken in turn.
+    looked_up = 0.05 * 4 + 0.5 + 0.05  # the last of four is alone in the end
+    indexed = 0.005 * 2 + 0.5 + 0.005 + 2 * 0.05
+    fetched = 0.005 * 3 + 0.5 + 0.005 + 0.02
+    assert times.batches[0] == [pytest.approx(looked_up + indexed + fetched)]
+    told = simulate(dataclasses.replace(made, epochs=1), Regular(2000, 1000, 2_100_000))
+    assert told.epochs[0].first_batch_seconds > 1 + times.batches[0][0]
+
+
+def test_a_slow_machine_has_its_first_batch_later():
+    layout = Regular(2000, 1000, 50_000)
+    made = plan(latency=0.01, epochs=1)
+    first = simulate(made, layout).epochs[0].first_batch_seconds
+    for name in ("start", "request", "lookup", "index", "window"):
+        slower = dataclasses.replace(made.costs, **{name: getattr(made.costs, name) + 0.01})
+        told = simulate(dataclasses.replace(made, costs=slower), layout)
+        assert told.epochs[0].first_batch_seconds > first + 0.009
 
 
 def test_training_takes_its_time():

@@ -43,6 +43,7 @@ class _Task:
     worker: _Worker
     window: int
     left: int  # bytes that have not come
+    cost: float  # seconds of the worker's own time, one half before it and one after it
 
 
 class _Worker:
@@ -99,10 +100,15 @@ class _Play:
             assert isinstance(what, _Task)
             if kind == "sent":
                 self._sending = False
-            if what.left:
+            if kind == "known":
+                self._next_stage(what.worker, what.window)
+                self._go_on(what.worker)
+            elif kind == "done":
+                self._ended(what)
+            elif what.left:
                 self._link.append(what)
             else:
-                self._ended(what)
+                self._after(self._spend(what.worker, what.cost / 2), "done", what)
             self._send()
         return Times(
             [worker.batches for worker in self._workers],
@@ -113,6 +119,11 @@ class _Play:
 
     def _after(self, seconds: float, kind: str, what: object) -> None:
         heapq.heappush(self._events, (self._now + seconds, next(self._numbers), kind, what))
+
+    def _spend(self, worker: _Worker, seconds: float) -> float:
+        """Takes some of a worker's own time; in how many seconds it will have been spent."""
+        worker.busy_until = max(worker.busy_until, self._now) + seconds
+        return worker.busy_until - self._now
 
     def _send(self) -> None:
         """Puts the next piece on the link, if that is free."""
@@ -129,23 +140,30 @@ class _Play:
     def _ended(self, task: _Task) -> None:
         worker = task.worker
         worker.idle += 1
-        worker.pending[task.window] -= 1
-        if not worker.pending[task.window]:
-            self._next_stage(worker, task.window)
+        window = task.window
+        worker.pending[window] -= 1
+        if not worker.pending[window]:
+            self._after(self._spend(worker, self._own_time(worker, window)), "known", task)
         self._connect(worker)
         self._go_on(worker)
+
+    def _own_time(self, worker: _Worker, window: int) -> float:
+        """Seconds that a worker takes for what has come for a window."""
+        costs, stage = self._plan.costs, worker.stage[window]
+        if stage == 2:
+            return len(worker.loads[window].indexes) * costs.index
+        return costs.window if stage == 3 else 0.0
 
     def _connect(self, worker: _Worker) -> None:
         while worker.idle and worker.queue:
             worker.idle -= 1
-            begin = max(worker.busy_until, self._now)
-            worker.busy_until = begin + self._plan.request_seconds
-            seconds = worker.busy_until - self._now + self._plan.latency
-            self._after(seconds, "answered", worker.queue.popleft())
+            task = worker.queue.popleft()
+            seconds = self._spend(worker, task.cost / 2) + self._plan.latency
+            self._after(seconds, "answered", task)
 
     def _next_stage(self, worker: _Worker, window: int) -> None:
         """Sends the requests that a window has now; those for nothing are answered at once."""
-        load = worker.loads[window]
+        load, costs = worker.loads[window], self._plan.costs
         while not worker.pending[window] and worker.stage[window] < 4:
             stage = worker.stage[window] + 1
             if stage == 3 and window > worker.indexed:
@@ -158,7 +176,8 @@ class _Play:
                 sizes = load.indexes
             elif stage == 3:
                 sizes = load.requests
-            worker.queue.extend(_Task(worker, window, size) for size in sizes)
+            cost = costs.lookup if stage == 1 else costs.request
+            worker.queue.extend(_Task(worker, window, size, cost) for size in sizes)
             worker.pending[window] = len(sizes)
             if stage == 3:
                 worker.indexed = window + 1

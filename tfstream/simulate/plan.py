@@ -16,7 +16,28 @@ if TYPE_CHECKING:
 
     Integers = npt.NDArray[np.int64]
 
-__all__ = ["Plan"]
+__all__ = ["Costs", "Plan"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Costs:
+    """Seconds of a worker's own time. Python's lock is held: one thing is done after the other.
+
+    The defaults are those of a slow core; `benchmarks/simulate.py` measures a machine's.
+
+    Attributes:
+        start: That TensorFlow takes to begin an epoch.
+        request: For a range of bytes: sending for it, and taking it in.
+        lookup: To ask what the storage says of an object, through Google's client.
+        index: To parse the index of a shard.
+        window: To hand over a window's records, once they have come.
+    """
+
+    start: float = 0.1
+    request: float = 0.0005
+    lookup: float = 0.002
+    index: float = 0.0008
+    window: float = 0.0015
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +57,7 @@ class Plan:
         cache_limit: Bytes that each host's cache may take; None: no limit.
         step_seconds: That training takes for a batch; 0: it takes batches as they come.
         epochs: How many follow one another, from an empty cache on.
-        start_seconds: That TensorFlow takes to begin an epoch, beside all that.
-        request_seconds: Of a worker's own time for each request; one after the other, as Python's
-            lock is held.
+        costs: Of each worker's own time, beside all that.
     """
 
     order: Order
@@ -53,8 +72,7 @@ class Plan:
     cache_limit: int | None = None
     step_seconds: float = 0.0
     epochs: int = 2
-    start_seconds: float = 0.1
-    request_seconds: float = 0.0004
+    costs: Costs = Costs()
 
     def __post_init__(self) -> None:
         for name in ("world", "batch_size", "workers_per_host", "window", "connections", "epochs"):

@@ -178,7 +178,7 @@ def _first(plan: Plan, windows: list[list[Load]], counts: Counts | None) -> floa
         begun = _thinned(begun, counts, indexes=0.0)
     times = play(dataclasses.replace(plan, step_seconds=0.0), begun)
     slowest = max((batches[0] for batches in times.batches if batches), default=times.seconds)
-    return plan.start_seconds + slowest
+    return plan.costs.start + slowest
 
 
 def _ends(windows: Sequence[Load]) -> list[int]:
