@@ -11,6 +11,7 @@ __all__ = ["COLUMNS", "plot", "table"]
 # Of the table, each with whether more is better; ratios are of the first peer's to the others'.
 COLUMNS = {
     "pack images/s": True,
+    "pack images/s, on disk": True,
     "epoch images/s": True,
     "steady images/s": True,
     "first batch s": False,
