@@ -106,7 +106,8 @@ class Delivery:
         self._ending = True
         end = time.monotonic() + _PATIENCE_SECONDS
         for thread in self._threads:
-            thread.join(max(end - time.monotonic(), 0))
+            if thread.is_alive():  # Ctrl-C may have come while it was being started
+                thread.join(max(end - time.monotonic(), 0))
         with self._lock:
             self._left = True
 

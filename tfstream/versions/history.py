@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from tfstream import errors
-from tfstream.format import change, manifest, merged
+from tfstream.format import change, manifest
 from tfstream.storage.directory import Directory
 from tfstream.storage.uri import as_directory
 from tfstream.v1 import manifest_pb2
@@ -258,6 +258,7 @@ def commit_next(
         StorageError: It cannot be written.
     """
     from tfstream import __version__
+    from tfstream.format import merged  # it imports numpy by and by
 
     made.version = parent.version + 1
     made.tfstream_version = __version__
