@@ -181,6 +181,10 @@ except errors.PackError as error:
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the system has no /proc")
+@pytest.mark.skipif(
+    "libasan" in os.environ.get("LD_PRELOAD", ""),
+    reason="AddressSanitizer ends a process that is short of memory",
+)
 def test_an_image_that_memory_does_not_hold_is_an_error_and_not_the_end_of_the_process(tmp_path):
     root = trees.make_ilsvrc_tree(tmp_path / "tree", train=3, val=0)
     done = subprocess.run(
