@@ -27,6 +27,15 @@ def listing(source, format="auto"):
     return reader, list(reader.entries(root, found)), dict(found.left_out)
 
 
+def test_a_file_that_is_called_xml_is_no_annotation(tmp_path):
+    root = trees.make_ilsvrc_tree(tmp_path, train=2, val=0)
+    _, before, _ = listing(root)
+    some = next((root / "Annotations").rglob("*.xml"))
+    (some.parent / "xml").write_text("a list of them")
+    _, after, _ = listing(root)
+    assert after == before
+
+
 def test_an_ilsvrc_tree_is_paired_by_path(tmp_path):
     trees.make_ilsvrc_tree(tmp_path, train=4, val=2)
     reader, entries, left_out = listing(tmp_path)

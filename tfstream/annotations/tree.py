@@ -101,8 +101,8 @@ def walk_pairs(annotations: str, images: str, below: str = "") -> Iterator[Pair]
     image_files, image_subs = list_directory(image_directory)
     xml = {}
     for name in annotation_files:
-        stem, _, extension = name.rpartition(".")
-        if extension.lower() == "xml":
+        stem, dot, extension = name.rpartition(".")
+        if dot and extension.lower() == "xml":
             xml[stem] = name
     pictures = pick_images(image_files)
     beside_xml = sidecars.names_among(annotation_files)
