@@ -1,7 +1,9 @@
 """What a runner and its options are refused for, before anything is read."""
 
 import builtins
+import contextlib
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -109,25 +111,18 @@ def test_a_job_server_runs_the_pipelines_as_well(tree, tmp_path):
     assert packed.digests(tmp_path / "beam") == packed.digests(tmp_path / "local")
 
 
-def workers_of(process):
-    """The Python processes of the pipeline's workers, each the child of a shell."""
-    found = subprocess.run(
-        ["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True
-    )
-    rows = [line.split(None, 2) for line in found.stdout.splitlines()]
-    shells = {pid for pid, parent, _ in rows if parent == str(process.pid)}
-    return [int(pid) for pid, parent, args in rows if parent in shells and "sdk_worker" in args]
-
-
 HELD = """
-import os, time
+import os, pathlib, sys, time
 
+if any("sdk_worker" in word for word in sys.orig_argv):
+    pathlib.Path(__file__).with_name(f"worker-{os.getpid()}").touch()
 replace = os.replace
 
 
 def replace_and_wait(source, target):
     replace(source, target)
     if str(target).endswith(".tfrecord"):
+        pathlib.Path(__file__).with_name(f"held-{os.getpid()}").touch()
         time.sleep(600)
 
 
@@ -135,8 +130,18 @@ os.replace = replace_and_wait
 """
 
 
-def caught(command, out, tmp_path):
-    """A pipeline with its two workers, held where the first shard has been delivered."""
+def is_worker(pid):
+    with contextlib.suppress(OSError):
+        return b"sdk_worker" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
+def numbers(folder, kind):
+    return [int(path.name.rpartition("-")[2]) for path in folder.glob(f"{kind}-*")]
+
+
+def caught(command, tmp_path):
+    """A pipeline, held where a worker has delivered a shard, and that worker."""
     (tmp_path / "sitecustomize.py").write_text(HELD)
     search = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     log = tmp_path / "pipeline.log"
@@ -146,12 +151,12 @@ def caught(command, out, tmp_path):
         )
     end = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < end:
-        workers = workers_of(process)
-        if len(workers) == 2 and list(out.glob("shards/*.tfrecord")):
-            return process, workers
+        if held := numbers(tmp_path, "held"):
+            return process, held[0]
         time.sleep(0.05)
     process.kill()
-    raise AssertionError(f"no pipeline was caught at work: {log.read_text()}")
+    there = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    raise AssertionError(f"no worker was caught at work: {there}\n{log.read_text()}")
 
 
 def test_with_two_worker_processes_of_which_one_is_killed_a_rerun_ends_well(tree, tmp_path):
@@ -160,12 +165,15 @@ def test_with_two_worker_processes_of_which_one_is_killed_a_rerun_ends_well(tree
     flags = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
     command = [sys.executable, "-c", "from tfstream.cli.app import main; main()"]
     command += ["pack", str(tree), str(out), "--shard-size", "2kB", *DIRECT, "--", *flags]
-    first, workers = caught(command, out, tmp_path)
-    os.kill(workers[0], signal.SIGKILL)
+    first, worker = caught(command, tmp_path)
+    os.kill(worker, signal.SIGKILL)
     # The DirectRunner waits for a dead worker for ever, so whoever launched it goes as well.
     first.kill()
     first.wait()
-    os.kill(workers[1], signal.SIGKILL)
+    others = [pid for pid in numbers(tmp_path, "worker") if pid != worker and is_worker(pid)]
+    for other in others:
+        os.kill(other, signal.SIGKILL)
+    assert len(others) == 1
     assert not list(out.glob("manifests/*"))
     pack(tree, out, shard_bytes=2_000, runner="DirectRunner")
     pack(tree, tmp_path / "local", shard_bytes=2_000, processes=1)
