@@ -105,7 +105,9 @@ class Adapted(Records):
             block_size=block_size,
             drop_remainder=drop_remainder,
         )
-        recipe = self._recipe(image, label, boxes, masks, keypoints, elements, read_ahead)
+        recipe = self._recipe(
+            image, label, boxes, masks, keypoints, elements, read_ahead, planes=True
+        )
         skip_corrupt = _skips(on_corrupt)
         if not map_style:
             return torch_lib.TorchDataset(
@@ -224,6 +226,8 @@ class Adapted(Records):
         keypoints: Any,
         elements: Any,
         read_ahead: int | str,
+        *,
+        planes: bool = False,
     ) -> Recipe:
         from tfstream.adapters.recipe import recipe_of
         from tfstream.elements import ArrayElements, fitting
@@ -244,7 +248,7 @@ class Adapted(Records):
             self._splits,
             self._selection,
             self.stored,
-            parts=ArrayElements(**asked, form=elements),
+            parts=ArrayElements(**asked, form=elements, planes=planes),
             read_ahead=read_ahead,
         )
 

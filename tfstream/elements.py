@@ -180,7 +180,12 @@ class ArrayElements(Elements):
     """What a sample without TensorFlow holds.
 
     Images may also be "tensor", uint8 and as large as they are stored, or "pil", a Pillow image.
+
+    Args:
+        planes: Whether the channels of images come first, as in PyTorch.
     """
+
+    planes: bool = False
 
     NAMED: ClassVar[tuple[str, ...]] = ("tensor", "pil")
 

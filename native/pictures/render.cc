@@ -1,7 +1,9 @@
 // The library that makes images of decoded pictures where TensorFlow is not imported: the
 // kernel's resampling, called through ctypes. Its caller checks what it gives.
+#include <cstddef>
 #include <cstdint>
 #include <new>
+#include <vector>
 
 #include "../resample.h"
 
@@ -21,12 +23,36 @@ struct Request {
   double window[4];      // top, left, height, width in pixels of the displayed picture
   int32_t height, width;  // of the image
   int32_t floats;         // 0: uint8 is written
+  int32_t planes;         // whether red, green and blue are written apart
   int32_t standardize;
   float scale[3], offset[3];
 };
 
+// What compilers make fast by themselves, where the processor has the instructions.
+#if defined(__x86_64__) && defined(__gnu_linux__)
+#define TFSTREAM_CLONES __attribute__((target_clones("avx2", "default")))
+#else
+#define TFSTREAM_CLONES
+#endif
+
+TFSTREAM_CLONES void Part(const uint8_t* __restrict in, size_t pixels, uint8_t* __restrict out) {
+  for (size_t i = 0; i < pixels; ++i) {
+    out[i] = in[3 * i];
+    out[pixels + i] = in[3 * i + 1];
+    out[2 * pixels + i] = in[3 * i + 2];
+  }
+}
+
+TFSTREAM_CLONES void Part(const float* __restrict in, size_t pixels, float* __restrict out) {
+  for (size_t i = 0; i < pixels; ++i) {
+    out[i] = in[3 * i];
+    out[pixels + i] = in[3 * i + 1];
+    out[2 * pixels + i] = in[3 * i + 2];
+  }
+}
+
 template <typename T>
-void Write(const Request& request, void* out) {
+void Write(const Request& request, T* out) {
   const tfstream::Window shown = {request.window[0], request.window[1], request.window[2],
                                   request.window[3]};
   tfstream::Window window = tfstream::StoredWindow(shown, request.orientation,
@@ -42,10 +68,15 @@ void Write(const Request& request, void* out) {
   }
   normalization.standardize = request.standardize != 0;
   static constexpr Antialias kWhen[] = {Antialias::kNever, Antialias::kAuto, Antialias::kAlways};
+  const size_t pixels = static_cast<size_t>(request.height) * request.width;
+  // Kept: memory that is new to the process costs as much as the work.
+  static thread_local std::vector<T> together;
+  together.resize(request.planes ? pixels * 3 : 0);
   tfstream::Resample(
       picture, window, tfstream::SymmetryOf(request.orientation, request.flip != 0),
       tfstream::Averaged(kWhen[request.antialias], shown, request.height, request.width),
-      normalization, request.height, request.width, static_cast<T*>(out));
+      normalization, request.height, request.width, request.planes ? together.data() : out);
+  if (request.planes) Part(together.data(), pixels, out);
 }
 
 }  // namespace
@@ -55,9 +86,9 @@ extern "C" __attribute__((visibility("default"))) int32_t TfstreamRender(const R
                                                                          void* out) {
   try {
     if (request->floats)
-      Write<float>(*request, out);
+      Write(*request, static_cast<float*>(out));
     else
-      Write<uint8_t>(*request, out);
+      Write(*request, static_cast<uint8_t*>(out));
     return 0;
   } catch (const std::bad_alloc&) {
     return 1;

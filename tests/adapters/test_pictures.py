@@ -24,9 +24,9 @@ def png(height, width):
     return out.getvalue()
 
 
-def rendered(spec, encoded, window, height, width, orientation):
+def rendered(spec, encoded, window, height, width, orientation, **more):
     size = {"height": height, "width": width, "orientation": orientation}
-    return pictures.render(spec, encoded, window, **size)
+    return pictures.render(spec, encoded, window, **size, **more)
 
 
 @pytest.mark.kernel
@@ -64,6 +64,20 @@ def test_the_values_are_those_of_the_kernel(mode, more, orientation):
     ).numpy()
     assert mine.dtype == theirs.dtype
     np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("native", [pytest.param(True, marks=needs_library), False])
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
+@pytest.mark.parametrize("size", [(33, 50), (1, 1), (64, 3)])
+def test_planes_hold_the_same_values(size, dtype, native, monkeypatch):
+    if not native:
+        monkeypatch.setattr(resampling, "library", lambda: None)
+    spec, window = ImageSpec(size=size, dtype=dtype), Window(3, 5, 70, 50, True)
+    together = rendered(spec, png(61, 90), window, 90, 61, 6)
+    apart = rendered(spec, png(61, 90), window, 90, 61, 6, planes=True)
+    assert apart.flags.c_contiguous
+    assert apart.dtype == together.dtype
+    np.testing.assert_array_equal(apart, np.moveaxis(together, -1, 0))
 
 
 @needs_library

@@ -15,6 +15,7 @@ import scenes
 from PIL import Image
 
 import tfstream
+from tfstream.adapters import reading
 from tfstream.errors import CorruptRecordError, InvalidArgumentError, StateError
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'tfstream[torch]'")
@@ -272,10 +273,17 @@ def test_images_are_those_of_streams(data, spec, size):
         zip(data.to_torch(image=spec), stream, strict=True), 12
     ):
         assert mine.shape == (3, *size)
+        assert mine.is_contiguous()  # collating is several times as fast
         assert str(mine.dtype) == f"torch.{spec.dtype}"
         theirs = tf.cast(theirs, tf.float32).numpy()
         difference = mine.permute(1, 2, 0).float().numpy() - theirs
         assert np.abs(difference).mean() * scale < 2.5
+
+
+def test_more_shards_than_are_kept_open_are_read_as_well(data, monkeypatch):
+    monkeypatch.setattr(reading, "_OPEN_SHARDS", 1)
+    assert len(data.stored.table.files) > 1
+    assert [each["key"] for each in dataset(data)] == order_of(data)
 
 
 def test_images_may_be_left_as_they_are(data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -53,6 +54,19 @@ def test_the_writer_knows_where_each_record_lies(tmp_path: Path) -> None:
     assert places == [(0, 21), (21, 16), (37, 5016), (5053, 20)]
     assert path.read_bytes() == b"".join(map(record.frame, PAYLOADS))
     assert [record.read_record(path, *place) for place in places] == PAYLOADS
+    with record.OpenShard(path) as shard:
+        assert [shard.read(*place) for place in reversed(places)] == PAYLOADS[::-1]
+
+
+def test_a_shard_that_was_cut_while_it_is_open_is_corrupt(tmp_path: Path) -> None:
+    path = tmp_path / "a.tfrecord"
+    places = _shard(path)
+    with record.OpenShard(path) as shard:
+        os.truncate(path, places[2][0] + 100)
+        assert shard.read(*places[1]) == PAYLOADS[1]
+        for place in places[2:]:
+            with pytest.raises(errors.CorruptRecordError, match=f"at byte {place[0]} of"):
+                shard.read(*place)
 
 
 def test_tensorflow_reads_what_we_write_and_we_read_what_it_writes(tmp_path: Path) -> None:

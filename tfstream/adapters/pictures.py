@@ -24,7 +24,14 @@ __all__ = ["render"]
 
 
 def render(
-    spec: ImageSpec, encoded: bytes, window: Window, *, height: int, width: int, orientation: int
+    spec: ImageSpec,
+    encoded: bytes,
+    window: Window,
+    *,
+    height: int,
+    width: int,
+    orientation: int,
+    planes: bool = False,
 ) -> npt.NDArray[Any]:
     """Makes one sample's image.
 
@@ -35,9 +42,10 @@ def render(
         height: Of the picture as displayed, in pixels.
         width: Of the picture.
         orientation: Exif's, 1 to 8.
+        planes: Whether the channels come first.
 
     Returns:
-        [*spec.size, 3].
+        [*spec.size, 3]; with planes, [3, *spec.size].
 
     Raises:
         ValueError: The picture has another size than is told.
@@ -52,11 +60,13 @@ def render(
         stored = (width, height) if turned else (height, width)
         pixels, smaller = decoding.pixels(encoded, *stored, ratio=ratio)
         _check_size((pixels.shape[1], pixels.shape[0]), stored[::-1], smaller)
-        out = resampling.resample(spec, pixels, window, stored, int(smaller), orientation)
+        ratio = int(smaller)
+        out = resampling.resample(spec, pixels, window, stored, ratio, orientation, planes=planes)
     else:
         picture, smaller = decoding.decode(encoded, orientation, ratio=ratio)
         _check_size(picture.size, (width, height), smaller)
         out = _with_pillow(spec, picture, window, smaller)
+        out = np.ascontiguousarray(np.moveaxis(out, -1, 0)) if planes else out
     return out.astype(np.float16) if spec.dtype == "float16" else out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import itertools
 import warnings
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
 
 __all__ = ["LocalRecords", "RemoteRecords"]
+
+_OPEN_SHARDS = 64  # further ones are opened for each record
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,18 +67,28 @@ class LocalRecords:
             StorageError: It cannot be read.
         """
         table = self.table
-        for number in numbers:
-            path = table.files[table.shards[number]]
-            offset, length = int(table.offsets[number]), int(table.lengths[number])
-            try:
-                yield record.read_record(path, offset, length)
-            except CorruptRecordError as error:
-                if not skip_corrupt:  # once more, to name the record by its key as well
-                    key = key_at(path, offset) or ""
-                    yield record.read_record(path, offset, length, key=key)
-                else:
-                    warnings.warn(f"skipped a record: {error}", RuntimeWarning, stacklevel=2)
-                    yield None
+        with contextlib.ExitStack() as opened:
+            shards: dict[int, record.OpenShard] = {}
+            for number in numbers:
+                at = int(table.shards[number])
+                path = table.files[at]
+                offset, length = int(table.offsets[number]), int(table.lengths[number])
+                try:
+                    shard = shards.get(at)
+                    if shard is not None:
+                        yield shard.read(offset, length)
+                    elif len(shards) < _OPEN_SHARDS:
+                        shards[at] = opened.enter_context(record.OpenShard(path))
+                        yield shards[at].read(offset, length)
+                    else:
+                        yield record.read_record(path, offset, length)
+                except CorruptRecordError as error:
+                    if not skip_corrupt:  # once more, to name the record by its key as well
+                        key = key_at(path, offset) or ""
+                        yield record.read_record(path, offset, length, key=key)
+                    else:
+                        warnings.warn(f"skipped a record: {error}", RuntimeWarning, stacklevel=2)
+                        yield None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

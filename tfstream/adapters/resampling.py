@@ -42,6 +42,7 @@ class _Request(ctypes.Structure):
         ("height", ctypes.c_int32),
         ("width", ctypes.c_int32),
         ("floats", ctypes.c_int32),
+        ("planes", ctypes.c_int32),
         ("standardize", ctypes.c_int32),
         ("scale", ctypes.c_float * 3),
         ("offset", ctypes.c_float * 3),
@@ -67,6 +68,8 @@ def resample(
     stored: tuple[int, int],
     ratio: int,
     orientation: int,
+    *,
+    planes: bool = False,
 ) -> npt.NDArray[Any]:
     """What a window of a picture shows, as `TfstreamResample` makes it.
 
@@ -77,9 +80,10 @@ def resample(
         stored: Height and width of the picture as stored, not reduced.
         ratio: 1, 2, 4 or 8: how many times smaller the pixels are.
         orientation: Exif's, 1 to 8; others count as 1.
+        planes: Whether the channels come first.
 
     Returns:
-        [*spec.size, 3], uint8 or else float32.
+        [*spec.size, 3], or with planes [3, *spec.size]; uint8 or else float32.
 
     Raises:
         ValueError: The pixels have another size than they should.
@@ -94,7 +98,8 @@ def resample(
         )
     pixels = np.ascontiguousarray(pixels)
     scale, offset = spec.scale_and_offset
-    out = np.empty((*spec.size, 3), np.uint8 if spec.dtype == "uint8" else np.float32)
+    shape = (3, *spec.size) if planes else (*spec.size, 3)
+    out = np.empty(shape, np.uint8 if spec.dtype == "uint8" else np.float32)
     request = _Request(
         pixels=pixels.ctypes.data,
         rows=rows,
@@ -109,6 +114,7 @@ def resample(
         height=spec.size[0],
         width=spec.size[1],
         floats=spec.dtype != "uint8",
+        planes=planes,
         standardize=spec.normalize == "standardize",
         scale=scale,
         offset=offset,

@@ -68,17 +68,25 @@ def make(
         try:
             if spec and window:
                 out["image"] = pictures.render(
-                    spec, encoded, window, height=height, width=width, orientation=orientation
+                    spec,
+                    encoded,
+                    window,
+                    height=height,
+                    width=width,
+                    orientation=orientation,
+                    planes=parts.planes,
                 )
             elif isinstance(parts.image, Raw):
                 out["image"] = encoded
             elif parts.image == "tensor" and orientation == 1:
-                out["image"] = decoding.pixels(encoded, height, width)[0]
+                out["image"] = _planes(parts, decoding.pixels(encoded, height, width)[0])
             else:
                 picture, _ = decoding.decode(encoded, orientation)
-                out["image"] = picture if parts.image == "pil" else np.array(picture)
                 if parts.image == "pil":
                     picture.load()  # here, where the record is known
+                    out["image"] = picture
+                else:
+                    out["image"] = _planes(parts, np.array(picture))
         except Exception as error:  # Pillow raises many kinds for damaged images
             raise CorruptRecordError(
                 f"the image of record {out['key']!r} in {place} cannot be decoded: {error}"
@@ -95,6 +103,10 @@ def make(
                 f"the objects of record {out['key']!r} in {place} cannot be read: {error}"
             ) from error
     return out
+
+
+def _planes(parts: ArrayElements, pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.moveaxis(pixels, -1, 0) if parts.planes else pixels
 
 
 def _objects(

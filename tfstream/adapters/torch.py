@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,7 @@ def _finish(recipe: Recipe, made: dict[str, Any], transform: Callable[..., Any] 
     """The element that a sample gives: tensors for arrays, transformed."""
     for name, value in made.items():
         several = isinstance(value, list) and name != "key"
-        made[name] = [_tensor(name, v) for v in value] if several else _tensor(name, value)
+        made[name] = [_tensor(v) for v in value] if several else _tensor(value)
     spec = recipe.parts.image
     if isinstance(spec, ImageSpec) and spec.dtype == "bfloat16":
         made["image"] = made["image"].to(torch.bfloat16)
@@ -53,11 +54,10 @@ def _finish(recipe: Recipe, made: dict[str, Any], transform: Callable[..., Any] 
     return transform(*out) if isinstance(out, tuple) else transform(out)
 
 
-def _tensor(name: str, value: Any) -> Any:
+def _tensor(value: Any) -> Any:
     if not isinstance(value, np.ndarray):
         return value
-    tensor = torch.from_numpy(value if value.flags.writeable else value.copy())
-    return tensor.movedim(-1, -3) if name == "image" else tensor
+    return torch.from_numpy(value if value.flags.writeable else value.copy())
 
 
 class TorchDataset(torch.utils.data.IterableDataset[Any]):
@@ -99,6 +99,10 @@ class TorchDataset(torch.utils.data.IterableDataset[Any]):
         if worker is None:
             return self._iterate(None, 0, 1)
         self._begun += 1
+        if self._begun == 1:
+            # What the process was born with is not garbage: going through it again and again is 5 %
+            # of a worker's time.
+            gc.freeze()
         if self._restored is not None:
             self._current, self._restored = self._restored, None
         else:

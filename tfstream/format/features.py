@@ -54,15 +54,17 @@ class Features:
 
     def values(self, name: str) -> Sequence[Any]:
         """All values of a feature; none where it is not there."""
-        kind = self.kinds.get(name)
-        if kind is None:  # looking it up would add it
-            return ()
         # A list of Python's: whoever goes through the message's own asks it for each value.
-        return list(getattr(self._features[name], kind).value[:])
+        return list(self._list(name)[:])
+
+    def _list(self, name: str) -> Sequence[Any]:
+        feature = self._features.get(name)  # by [] it would be added
+        kind = None if feature is None else feature.WhichOneof("kind")
+        return () if kind is None else getattr(feature, kind).value
 
     def first(self, name: str, default: Any) -> Any:
         """The only value of a feature."""
-        values = self.values(name)
+        values = self._list(name)
         return values[0] if values else default
 
     def text(self, name: str) -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "FRAME_BYTES",
     "HEADER_BYTES",
     "MAX_PAYLOAD_BYTES",
+    "OpenShard",
     "ShardWriter",
     "fetch_record",
     "frame",
@@ -158,18 +159,47 @@ def read_record(path: str | os.PathLike[str], offset: int, length: int, *, key: 
         CorruptRecordError: There is no such record there, or it does not match its CRCs.
         StorageError: The shard cannot be opened or read.
     """
-    try:
-        with open(path, "rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            _check_place(path, offset, length, size, key)
-            data = _read_exactly(file, offset, length)
-    except errors.TfstreamError:
-        raise
-    except OSError as error:
-        raise errors.StorageError(
-            error.errno, f"Cannot read shard {path}: {error.strerror}."
-        ) from error
-    return unframe(data, path=path, offset=offset, key=key)
+    with OpenShard(path) as shard:
+        return shard.read(offset, length, key=key)
+
+
+class OpenShard:
+    """A shard on local disk, open: for whoever reads more than one record of it.
+
+    Args:
+        path: The shard.
+
+    Raises:
+        StorageError: It cannot be opened.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = path
+        try:
+            self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed by __exit__)
+            self._size = os.fstat(self._file.fileno()).st_size
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def __enter__(self) -> OpenShard:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+    def read(self, offset: int, length: int, *, key: str = "") -> bytes:
+        """Reads one record; as `read_record`."""
+        _check_place(self._path, offset, length, self._size, key)
+        try:
+            data = _read_exactly(self._file, offset, length)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        return unframe(data, path=self._path, offset=offset, key=key)
+
+    def _unreadable(self, error: OSError) -> errors.StorageError:
+        return errors.StorageError(
+            error.errno, f"Cannot read shard {self._path}: {error.strerror}."
+        )
 
 
 def fetch_record(
