@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
 #include <type_traits>
+#include <utility>
 
 namespace tfstream {
 namespace {
@@ -93,6 +95,33 @@ Columns MakeColumns(const Axis& axis, bool mirrored) {
             axis.weights[axis.first[i] + k];
   }
   return columns;
+}
+
+// All that is known of one axis before its pixels.
+struct Plan {
+  double begin, extent;
+  int size, outputs;
+  bool averaged, mirrored;
+  Axis axis;
+  Columns columns;
+};
+
+// Many pictures have the same size: each thread keeps what it made for the last few.
+std::shared_ptr<const Plan> PlanOf(double begin, double extent, int size, int outputs,
+                                   bool averaged, bool mirrored) {
+  constexpr size_t kKept = 8, kMostWeights = size_t{1} << 16;
+  static thread_local std::shared_ptr<const Plan> kept[kKept];
+  static thread_local size_t next = 0;
+  for (const auto& plan : kept)
+    if (plan != nullptr && plan->begin == begin && plan->extent == extent && plan->size == size &&
+        plan->outputs == outputs && plan->averaged == averaged && plan->mirrored == mirrored)
+      return plan;
+  Axis axis = MakeAxis(begin, extent, size, outputs, averaged);
+  Columns columns = MakeColumns(axis, mirrored);
+  auto plan = std::make_shared<const Plan>(Plan{begin, extent, size, outputs, averaged, mirrored,
+                                                std::move(axis), std::move(columns)});
+  if (plan->columns.weights.size() <= kMostWeights) kept[next++ % kKept] = plan;
+  return plan;
 }
 
 template <typename T>
@@ -193,9 +222,11 @@ void Resample(const Picture& picture, const Window& window, Symmetry symmetry, b
   const ResampleLoops& loops = Loops();
   const int rows = symmetry.transposed ? width : height;
   const int columns = symmetry.transposed ? height : width;
-  const Axis vertical = MakeAxis(window.top, window.height, picture.height, rows, averaged);
-  const Axis horizontal = MakeAxis(window.left, window.width, picture.width, columns, averaged);
-  const Columns table = MakeColumns(horizontal, symmetry.mirrored_columns);
+  const auto down = PlanOf(window.top, window.height, picture.height, rows, averaged, false);
+  const auto across = PlanOf(window.left, window.width, picture.width, columns, averaged,
+                             symmetry.mirrored_columns);
+  const Axis &vertical = down->axis, &horizontal = across->axis;
+  const Columns& table = across->columns;
 
   // float32 = fixed point * 2^-21 * scale + offset
   float scale[4] = {}, offset[4] = {};

@@ -54,17 +54,16 @@ class Features:
 
     def values(self, name: str) -> Sequence[Any]:
         """All values of a feature; none where it is not there."""
-        # A list of Python's: whoever goes through the message's own asks it for each value.
-        return list(self._list(name)[:])
-
-    def _list(self, name: str) -> Sequence[Any]:
         feature = self._features.get(name)  # by [] it would be added
         kind = None if feature is None else feature.WhichOneof("kind")
-        return () if kind is None else getattr(feature, kind).value
+        # A list of Python's: whoever goes through the message's own asks it for each value.
+        return () if kind is None else list(getattr(feature, kind).value[:])
 
     def first(self, name: str, default: Any) -> Any:
         """The only value of a feature."""
-        values = self._list(name)
+        feature = self._features.get(name)
+        kind = None if feature is None else feature.WhichOneof("kind")
+        values = () if kind is None else getattr(feature, kind).value
         return values[0] if values else default
 
     def text(self, name: str) -> str:
