@@ -8,7 +8,6 @@ threads is never forked, and a worker whose parent is killed dies at once.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import queue
 import select
@@ -19,7 +18,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
@@ -59,26 +58,19 @@ class Pool(Workers):
     def _run(
         self,
         function: Callable[[Task, Report], Result],
-        tasks: Iterable[Task],
+        tasks: Iterator[tuple[int, Task]],
         report: Report,
         ahead: int,
         reach: Callable[[], int],
     ) -> Iterator[tuple[int, Result]]:
-        stream = iter(tasks)
-        first = list(itertools.islice(stream, 2))
-        numbered = enumerate(itertools.chain(first, stream))
-        if self._count == 1 or len(first) < 2:
-            for number, task in numbered:
-                yield number, function(task, report)
-            return
-        following = next(numbered, None)
+        following = next(tasks, None)
         while True:
             while following is not None and following[0] < reach():
                 worker = self._free(ahead)
                 if worker is None:
                     break
                 worker.send(following[0], function, following[1])
-                following = next(numbered, None)
+                following = next(tasks, None)
             busy = [worker for worker in self._workers if worker.tasks]
             if not busy:
                 return

@@ -6,7 +6,7 @@ for half a second. What Python does is no faster by threads: `pool.py` has proce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -46,24 +46,18 @@ class Threads(Workers):
     def _run(
         self,
         function: Callable[[Task, Report], Result],
-        tasks: Iterable[Task],
+        tasks: Iterator[tuple[int, Task]],
         report: Report,
         ahead: int,
         reach: Callable[[], int],
     ) -> Iterator[tuple[int, Result]]:
-        numbered = enumerate(tasks)
-        if self._count == 1:
-            for number, task in numbered:
-                yield number, function(task, report)
-            return
-
         def told(images: int, count: int) -> None:
             if self._left:
                 raise _LeftError
             report(images, count)
 
         running: dict[Future[Result], int] = {}
-        following = next(numbered, None)
+        following = next(tasks, None)
         while True:
             while (
                 following is not None
@@ -72,7 +66,7 @@ class Threads(Workers):
             ):
                 number, task = following
                 running[self._executor.submit(function, task, told)] = number
-                following = next(numbered, None)
+                following = next(tasks, None)
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
@@ -60,7 +61,7 @@ class Workers(abc.ABC):
         def reach() -> int:  # results that wait for an earlier one count: memory stays bounded
             return wanted + 2 * _AHEAD * self._count
 
-        for number, result in self._run(function, tasks, report, _AHEAD, reach):
+        for number, result in self._results(function, tasks, report, _AHEAD, reach):
             waiting[number] = result
             while wanted in waiting:
                 yield waiting.pop(wanted)
@@ -74,14 +75,32 @@ class Workers(abc.ABC):
         While the caller is busy with a result, workers end what they have in hand and get nothing
         more: a task a worker at most.
         """
-        for _, result in self._run(function, tasks, report, 1, lambda: sys.maxsize):
+        for _, result in self._results(function, tasks, report, 1, lambda: sys.maxsize):
             yield result
+
+    def _results(
+        self,
+        function: Callable[[Task, Report], Result],
+        tasks: Iterable[Task],
+        report: Report,
+        ahead: int,
+        reach: Callable[[], int],
+    ) -> Iterator[tuple[int, Result]]:
+        """As `_run`; what workers would not do sooner is done by whoever asks."""
+        stream = iter(tasks)
+        first = list(itertools.islice(stream, 2))
+        numbered = enumerate(itertools.chain(first, stream))
+        if self._count > 1 and len(first) > 1:
+            yield from self._run(function, numbered, report, ahead, reach)
+        else:
+            for number, task in numbered:
+                yield number, function(task, report)
 
     @abc.abstractmethod
     def _run(
         self,
         function: Callable[[Task, Report], Result],
-        tasks: Iterable[Task],
+        tasks: Iterator[tuple[int, Task]],
         report: Report,
         ahead: int,
         reach: Callable[[], int],
@@ -90,7 +109,7 @@ class Workers(abc.ABC):
 
         Args:
             function: What to do.
-            tasks: With what.
+            tasks: With what, numbered.
             report: What the function reports to.
             ahead: Tasks that a worker has at most.
             reach: Gives the number of the first task that must not be given out yet.
