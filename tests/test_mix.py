@@ -34,23 +34,41 @@ def data(root):
     return tfstream.open(root)
 
 
+CAMERAS = ("left", "right", "top")
+
+
 @functools.cache
 def parts(data):
-    return {name: data.slice(f"camera:{name}") for name in ("left", "right", "top")}
+    return {name: data.slice(f"camera:{name}") for name in CAMERAS}
 
 
 @functools.cache
-def streams(data, **arguments):
-    """Three streams of 24, 19 and 4 records, by their cameras."""
+def streams(data, cameras=CAMERAS, **arguments):
+    """Streams of 24, 19 and 4 records, by their cameras."""
     return {
-        name: part.stream(**{**KEYS, "seed": seed, "block_size": 2, **arguments})
-        for seed, (name, part) in enumerate(parts(data).items())
+        name: parts(data)[name].stream(
+            **{**KEYS, "seed": CAMERAS.index(name), "block_size": 2, **arguments}
+        )
+        for name in cameras
     }
 
 
 def mixed(data, weights=(5, 3, 2), seed=0, stop="all_exhausted", state=None, **arguments):
     made = streams(data, **arguments)
     return tfstream.mix(made, weights=weights, seed=seed, stop=stop, state=state)
+
+
+@pytest.fixture(scope="module")
+def unread(data):
+    """A mix that nobody reads or sets back: it tells states, and takes none that is refused."""
+    return mixed(data)
+
+
+@pytest.fixture(scope="module")
+def epochs(data):
+    """The batches of each of a mix's first five epochs."""
+    ds = mixed(data)
+    return [batches(ds) for _ in range(5)]
 
 
 def batches(ds, count=-1):
@@ -199,14 +217,14 @@ def test_a_repeated_mix_has_no_end(data):
     got = [key for batch in batches(ds, 60) for key in batch]
     ends = mixed(data, stop="all_exhausted", epochs=5)
     assert got == [key for batch in batches(ends, 60) for key in batch]
-    assert mixed(data, stop="first_exhausted", epochs=None).steps_per_epoch == -1
+    endless_one = mixed(data, (1,), cameras=("top",), stop="first_exhausted", epochs=None)
+    assert endless_one.steps_per_epoch == -1
 
 
-@pytest.mark.parametrize(("consumed", "remote"), [(1, True), (12, False), (29, True)])
-def test_a_mix_goes_on_at_the_very_next_batch(data, root, bucket, remote, consumed):
-    ds = mixed(data)
-    whole = [keys for _ in range(5) for keys in batches(ds)]
-    state = mixed(data).state(batches_consumed=consumed)
+@pytest.mark.parametrize(("consumed", "remote"), [(1, False), (12, False), (29, True)])
+def test_a_mix_goes_on_at_the_very_next_batch(data, root, bucket, unread, epochs, remote, consumed):
+    whole = [keys for epoch in epochs for keys in epoch]
+    state = unread.state(batches_consumed=consumed)
     assert len(json.dumps(state)) < 1024
     if remote:
         bucket.upload(root)
@@ -214,7 +232,7 @@ def test_a_mix_goes_on_at_the_very_next_batch(data, root, bucket, remote, consum
     resumed = mixed(data, state=json.loads(json.dumps(state, sort_keys=True)))
     got = [keys for _ in range(2) for keys in batches(resumed)]
     assert got == whole[consumed : consumed + len(got)]
-    assert len(got) > ds.steps_per_epoch
+    assert len(got) > len(epochs[0])
 
 
 def test_what_was_delivered_is_what_the_state_counts_and_sets_back(data):
@@ -229,34 +247,28 @@ def test_what_was_delivered_is_what_the_state_counts_and_sets_back(data):
     assert batches(ds, 3) == rest
 
 
-def test_any_number_of_workers_makes_the_same_global_batches(data):
-    expected = [sorted(batch) for batch in batches(mixed(data, batch_size=12, stop="repeat"), 8)]
-    state, got = None, []
-    for count in (2, 3, 4, 1):
-        shares = [
-            mixed(data, batch_size=12 // count, world=(rank, count), stop="repeat", state=state)
-            for rank in range(count)
-        ]
-        steps = zip(*(batches(share, 2) for share in shares), strict=True)
-        got += [sorted(itertools.chain(*step)) for step in steps]
-        state = shares[0].state(batches_consumed=2)
-        assert all(share.state(batches_consumed=2) == state for share in shares)
-    assert got == expected
+def test_each_of_any_number_of_workers_takes_its_turns_at_the_same_samples(data):
+    two = {"cameras": ("left", "top"), "weights": (5, 2), "stop": "repeat"}
+    whole = itertools.chain(*batches(mixed(data, batch_size=12, **two), 6))
+    whole, state, place = list(whole), None, 0
+    for rank, count in ((1, 2), (2, 3), (0, 4)):
+        share = mixed(data, batch_size=12 // count, world=(rank, count), state=state, **two)
+        got = list(itertools.chain(*batches(share, 2)))
+        assert got == whole[place + rank : place + 24 : count]
+        state, place = share.state(batches_consumed=2), place + 24
+        assert (state["epoch"], state["position"]) == (0, place)
 
 
-def test_local_and_remote_streams_are_mixed(data, root, bucket):
+def test_local_and_remote_streams_are_mixed(data, root, bucket, epochs):
     bucket.upload(root)
-    far = streams(tfstream.open(bucket.uri))
-    near = streams(data)
-    both = {"left": near["left"], "right": far["right"], "top": near["top"]}
-    expected = batches(mixed(data))
-    ds = tfstream.mix(both, weights=(5, 3, 2), stop="all_exhausted")
-    assert batches(ds) == expected
+    near, far = streams(data), streams(tfstream.open(bucket.uri), ("right",))
+    ds = tfstream.mix(near | far, weights=(5, 3, 2), stop="all_exhausted")
+    assert batches(ds) == epochs[0]
     assert ds.stats()["bytes_fetched"] > 0
 
 
-def test_a_session_draws_the_same(data):
-    expected = batches(mixed(data))
+def test_a_session_draws_the_same(data, epochs):
+    expected = epochs[0]
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         element = tf.compat.v1.data.make_one_shot_iterator(mixed(data)).get_next()["key"]
         assert [session.run(element).tolist() for _ in expected] == expected
@@ -306,8 +318,8 @@ def test_tuples_are_transformed_by_their_stream_as_well(data):
         assert label == 0 or (label > 0) == bool(source)
 
 
-def test_the_rest_is_padded_or_dropped(data):
-    length = len(model(data, 1)[0])
+def test_the_rest_is_padded_or_dropped(data, epochs):
+    length = sum(map(len, epochs[0]))
     padded = list(mixed(data, batch_size=50, pad_remainder=True).as_numpy_iterator())
     assert [batch["present"].sum() for batch in padded] == [50] * (length // 50) + [length % 50]
     assert set(padded[-1]["source"][length % 50 :].tolist()) == {b""}
@@ -334,9 +346,9 @@ def data_rows(ds):
         yield list(zip(list(sources), batch["key"].tolist(), strict=True))
 
 
-def test_a_corrupt_record_is_left_out_alone(tmp_path):
+def test_a_corrupt_record_is_left_out_alone(tmp_path, epochs):
     root = scenes.write(tmp_path / "packed")
-    expected = batches(mixed(tfstream.open(root), batch_size=1000))[0]
+    expected = list(itertools.chain(*epochs[0]))
     shard = sorted((root / "shards").glob("*.tfrecord"))[0]
     content = bytearray(shard.read_bytes())
     content[40] ^= 255
@@ -371,9 +383,8 @@ def test_weights_that_cannot_be_are_refused(data, weights, message):
         mixed(data, weights=weights)
 
 
-def test_what_cannot_be_mixed_is_refused(data, tmp_path):
-    made = streams(data)
-    one = {"left": made["left"]}
+def test_what_cannot_be_mixed_is_refused(data, unread):
+    one = {"left": streams(data)["left"]}
 
     def refuse(other, message):
         with pytest.raises(InvalidArgumentError, match=message):
@@ -385,10 +396,10 @@ def test_what_cannot_be_mixed_is_refused(data, tmp_path):
     refuse(data.stream(**KEYS, transform=lambda row: row["key"]), "elements after transform")
     refuse(data.stream(**KEYS, on_corrupt="skip"), "on_corrupt")
     refuse(data.data_points("scene", size=3).stream(**KEYS), "data points: 'left' has 1, .* has 3")
-    refuse(tfstream.mix(made, weights=(1, 1, 1)), "a mix itself")
-    refuse(made["left"].map(lambda row: row), "mix takes what PackedDataset.stream gives")
+    refuse(unread, "a mix itself")
+    refuse(one["left"].map(lambda row: row), "mix takes what PackedDataset.stream gives")
     refuse(data.stream(**KEYS, state=data.stream(**KEYS).state(batches_consumed=1)), "its own")
-    for nothing in ({}, [made["left"]]):
+    for nothing in ({}, [one["left"]]):
         with pytest.raises(InvalidArgumentError, match="streams by name"):
             tfstream.mix(nothing)
     with pytest.raises(InvalidArgumentError, match='stop must be "first_exhausted"'):
@@ -420,14 +431,14 @@ def test_other_label_maps_are_refused_where_labels_matter(data, tmp_path, monkey
         ({"lanes": 8}, "other lanes as to source 'left'.*state 16, stream 8"),
     ],
 )
-def test_the_state_of_another_mix_is_refused(data, change, message):
-    state = mixed(data).state(batches_consumed=3)
+def test_the_state_of_another_mix_is_refused(data, unread, change, message):
+    state = unread.state(batches_consumed=3)
     with pytest.raises(StateError, match=message):
         mixed(data, state=state, **change)
 
 
-def test_the_state_of_something_else_is_refused(data):
-    state = mixed(data).state(batches_consumed=3)
+def test_the_state_of_something_else_is_refused(data, unread):
+    state = unread.state(batches_consumed=3)
     made = streams(data)
     with pytest.raises(StateError, match="is that of a mix"):
         made["left"].restore(state)
@@ -437,8 +448,8 @@ def test_the_state_of_something_else_is_refused(data):
     with pytest.raises(StateError, match="weights"):
         renamed.restore(state)
     with pytest.raises(StateError, match="other sources"):
-        mixed(data).restore(state | {"sources": {"left": {}}})
+        unread.restore(state | {"sources": {"left": {}}})
     with pytest.raises(StateError, match="damaged"):
-        mixed(data).restore(state | {"sources": {name: {} for name in state["sources"]}})
+        unread.restore(state | {"sources": {name: {} for name in state["sources"]}})
     with pytest.raises(StateError, match="past the end"):
-        mixed(data).restore(state | {"position": 10_000})
+        unread.restore(state | {"position": 10_000})
