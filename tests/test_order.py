@@ -90,11 +90,11 @@ def test_a_permutation_is_undone_by_its_inverse(size, key):
 
 def test_three_records_are_shuffled_evenly():
     counts = {}
-    for seed in range(3000):
+    for seed in range(600):
         sequence = tuple(Order(3, seed=seed, lanes=1).records_at(np.arange(3), 0).tolist())
         counts[sequence] = counts.get(sequence, 0) + 1
     assert len(counts) == 6
-    assert min(counts.values()) > 400, counts
+    assert min(counts.values()) > 70, counts
 
 
 def test_neighbours_are_far_apart_after_a_shuffle():
