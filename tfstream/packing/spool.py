@@ -33,6 +33,8 @@ __all__ = [
 
 # Bytes of the annotation; bytes and mtime of the image file; whether it is re-encoded.
 _HEADER = struct.Struct("<IQq?")
+_ENTRIES_MAPPED = 1024
+_SMALL = 64 << 20  # bytes of a file that may stay mapped
 
 
 @dataclass(frozen=True)
@@ -171,11 +173,17 @@ class Table:
 
 
 class Spool:
-    """The entries of a spool file, by offset."""
+    """The entries of a spool file, by offset.
+
+    It is mapped to memory, and what was read of it counts as the process's own until it is given
+    back. The system maps 64 KiB around each entry: of a large file, that is soon all of it.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._file = open(path, "rb")  # noqa: SIM115 (__exit__ closes it)
         self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._large = len(self._map) > _SMALL
+        self._read = 0  # entries, since memory was given back
 
     def __enter__(self) -> Spool:
         return self
@@ -194,9 +202,17 @@ class Spool:
         """The file's bytes."""
         return self._map
 
+    def count(self, entries: int) -> None:
+        """Takes note of entries that were read from `memory`."""
+        self._read += entries
+        if self._large and self._read >= _ENTRIES_MAPPED:
+            self._read = 0
+            self._map.madvise(mmap.MADV_DONTNEED)  # the system may keep the file's pages
+
     def stamp(self, offset: int) -> tuple[int, int]:
         """The stamp of the entry that begins at a byte of the file."""
         _, size, mtime, _ = _HEADER.unpack_from(self._map, offset)
+        self.count(1)
         return size, mtime
 
     def read(self, offset: int) -> Entry:
@@ -204,6 +220,7 @@ class Spool:
         length, size, mtime, reencode = _HEADER.unpack_from(self._map, offset)
         begin = offset + _HEADER.size
         image = annotated_image_pb2.AnnotatedImage.FromString(self._map[begin : begin + length])
+        self.count(1)
         return Entry(image, (size, mtime), reencode)
 
 

@@ -123,6 +123,7 @@ def _write_records(
             quick = fast.write(file.fileno(), writer.bytes, task.offsets[done:])
             if quick:
                 rows += quick
+                spool.count(len(quick))
                 writer.skip(sum(row.length for row in quick), len(quick))
                 report(len(quick), sum(row.bytes for row in quick))
                 done += len(quick)
