@@ -134,8 +134,12 @@ def test_what_a_format_cannot_hold_is_told(tfstream, root: Path, tmp_path: Path)
 def test_what_is_selected_is_drawn(tfstream, root: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     picture = tmp_path / "picture.png"
-    assert tfstream("query", root, "number:>1000", "--plot", picture).status == 0
+    assert tfstream("query", root, "number:<9", "--plot", picture).status == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
+    nothing = tfstream("query", root, "number:>1000", "--plot", tmp_path / "nothing.png")
+    assert nothing.status == 2
+    assert "there are no records to draw" in nothing.err
+    assert not (tmp_path / "nothing.png").exists()
     result = tfstream("query", root, "--plot", picture)
     assert result.status == 1
     assert "exists already, and nothing is overwritten" in result.err

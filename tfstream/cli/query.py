@@ -136,6 +136,8 @@ def query(
         for what, number in done.lost.items():
             typer.echo(f"{done.format} cannot hold: {text.harmless(what)} ({number:,})", err=True)
     if plot is not None:
+        if not len(chosen):
+            raise errors.InvalidArgumentError("there are no records to draw: nothing was written")
         title = f"{dataset}, {expression}" if expression.strip() else dataset
         tables = chosen.stored.tables(pictures.COLUMNS)
         pictures.plot(pictures.facts_of(tables), plot, title=title)
