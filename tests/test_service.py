@@ -90,6 +90,19 @@ def batches(ds):
     ]
 
 
+@pytest.fixture(scope="module")
+def epochs(train):
+    """The batches of three epochs without a service."""
+    alone = stream(train)
+    return [batches(alone) for _ in range(3)]
+
+
+@pytest.fixture(scope="module")
+def ordered(epochs):
+    """The keys of those."""
+    return [[key for batch in epoch for key in batch[0]] for epoch in epochs]
+
+
 @pytest.mark.parametrize("masks", ["instance", "semantic"])
 def test_masks_and_keypoints_come_as_they_do_without_the_service(cluster, tmp_path, masks):
     data = tfstream.open(outlined.write(tmp_path / "packed"))
@@ -107,15 +120,14 @@ def test_masks_and_keypoints_come_as_they_do_without_the_service(cluster, tmp_pa
         assert ours["keypoints"].any()
 
 
-def test_every_epoch_has_the_batches_that_it_has_without_the_service_in_their_order(cluster, train):
-    served, alone = stream(train, service=cluster.address), stream(train)
-    epochs = []
-    for _ in range(3):
-        epochs.append(batches(served))
-        assert epochs[-1] == batches(alone)
+def test_every_epoch_has_the_batches_that_it_has_without_the_service_in_their_order(
+    cluster, train, epochs
+):
+    served = stream(train, service=cluster.address)
+    for epoch in epochs:
+        assert batches(served) == epoch
     assert epochs[0] != epochs[1] != epochs[2]
     assert served.cardinality() == served.steps_per_epoch == 38
-    assert served.element_spec == alone.element_spec
 
 
 @pytest.mark.parametrize(
@@ -139,22 +151,23 @@ def test_any_kind_of_stream_can_be_served(cluster, train, arguments):
 
 
 def test_ragged_boxes_are_served(cluster, train):
-    for skip in ("raise", "skip"):
-        served, alone = (
-            [
-                (batch["key"].numpy().tolist(), batch["boxes"].to_list())
-                for batch in stream(train[:40], boxes="ragged", on_corrupt=skip, service=service)
-            ]
-            for service in (cluster.address, None)
+    served, skipping, alone = (
+        [
+            (batch["key"].numpy().tolist(), batch["boxes"].to_list())
+            for batch in stream(train[:40], boxes="ragged", on_corrupt=skip, service=service)
+        ]
+        for service, skip in (
+            (cluster.address, "raise"),
+            (cluster.address, "skip"),
+            (None, "raise"),
         )
-        assert served == alone
-
-
-def test_several_epochs_in_one_iteration_keep_apart(cluster, train):
-    served, alone = (
-        stream(train, epochs=2, service=service) for service in (cluster.address, None)
     )
-    assert batches(served) == batches(alone)
+    assert served == skipping == alone
+
+
+def test_several_epochs_in_one_iteration_keep_apart(cluster, train, epochs):
+    served = stream(train, epochs=2, service=cluster.address)
+    assert batches(served) == epochs[0] + epochs[1]
 
 
 def test_keras_fits_over_the_service(cluster, train):
@@ -191,20 +204,17 @@ def test_a_session_iterates_a_served_stream(cluster, train):
                 )
 
 
-def test_a_served_stream_goes_on_where_its_state_was_taken(cluster, train):
-    alone = stream(train)
-    expected = [batches(alone) for _ in range(2)]
+def test_a_served_stream_goes_on_where_its_state_was_taken(cluster, train, epochs, ordered):
     ds = stream(train, service=cluster.address)
     seen = [tuple(batch["key"].numpy()) for batch in ds.take(5)]
     state = ds.state()
     assert (state["epoch"], state["position"]) == (0, 20)
     other = stream(train, service=cluster.address, state=state, batch_size=2)
-    assert [tuple(b[0]) for b in expected[0]][:5] == seen
-    rest = [key for batch in other for key in batch["key"].numpy()]
-    assert rest == [key for b in expected[0][5:] for key in b[0]]
+    assert [tuple(b[0]) for b in epochs[0]][:5] == seen
+    assert [key for batch in other for key in batch["key"].numpy()] == ordered[0][20:]
     ds.restore(state)
-    assert batches(ds) == expected[0][5:]
-    assert batches(ds) == expected[1]
+    assert batches(ds) == epochs[0][5:]
+    assert batches(ds) == epochs[1]
 
 
 def test_a_corrupt_record_is_named_or_skipped(cluster, packed, tmp_path):
@@ -234,7 +244,7 @@ def cached(directory):
 
 
 def test_a_worker_joins_a_remote_stream_and_each_fetches_into_its_own_cache(
-    bucket, packed, tmp_path
+    bucket, packed, ordered, tmp_path
 ):
     bucket.upload(packed)
     data = tfstream.open(bucket.uri).split("train")
@@ -254,21 +264,17 @@ def test_a_worker_joins_a_remote_stream_and_each_fetches_into_its_own_cache(
         cluster = Cluster(stack)
         cluster.workers(1, "--cache-dir", caches[0])
         arguments = {"batch_size": 1, "read_ahead": "40KB"}
-        epochs = list(served(stream(data, service=cluster.address, **arguments)))
+        assert list(served(stream(data, service=cluster.address, **arguments))) == ordered
         until = time.monotonic() + 60
         while not all(map(cached, caches)) and time.monotonic() < until:
             time.sleep(0.05)  # they write beside the stream
         assert all(map(cached, caches))
-    alone = stream(tfstream.open(packed).split("train"), **arguments)
-    for epoch in epochs:
-        assert epoch == [key for batch in batches(alone) for key in batch[0]]
 
 
 def test_who_dies_within_an_epoch_costs_no_sample_and_who_is_told_to_ends(
-    train, tmp_path, monkeypatch
+    train, ordered, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("tfstream.arrivals.PATIENCE_SECONDS", 2)
-    expected = batches(stream(train, batch_size=1))
     with contextlib.ExitStack() as stack:
         cluster = Cluster(stack, "--work-dir", tmp_path)
         first, second = cluster.workers(2)
@@ -284,7 +290,7 @@ def test_who_dies_within_an_epoch_costs_no_sample_and_who_is_told_to_ends(
             if number == 90:  # none is left, and another one joins
                 assert second.end(signal.SIGTERM) == 0
                 (late,) = cluster.workers(1)
-        assert seen == [key for batch in expected for key in batch[0]]
+        assert seen == ordered[0]
         assert late.end(signal.SIGINT) == 0
         assert cluster.dispatcher.end() == 0
 
