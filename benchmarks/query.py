@@ -174,10 +174,11 @@ def _asked_once(bench: Bench, shards: int) -> None:
     """A query and a first batch, in processes of their own."""
     command = [sys.executable, "-c", CHILD, str(bench.large(shards)), bench.question]
     runs = []
-    for _ in range(bench.rounds + 1):  # the first warms the page cache
+    warming = 0 if bench.quick else 1  # of the page cache
+    for _ in range(warming + bench.rounds):
         out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         runs.append(json.loads(out.splitlines()[-1]))
-    runs = runs[1:]
+    runs = runs[warming:]
     middle = {what: statistics.median(run[what] for run in runs) for what in runs[0]}
     spread = [run["delivered"] for run in runs]
     print(

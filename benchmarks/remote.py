@@ -247,8 +247,8 @@ def shared(bench: Bench) -> None:
 
 def memory(bench: Bench) -> None:
     """Resident memory and the cache's size, over ten times the cache's limit."""
-    ahead = 100_000 if bench.quick else 64_000_000
-    limit = 1_000_000 if bench.quick else 500_000_000
+    ahead = 50_000 if bench.quick else 64_000_000
+    limit = 200_000 if bench.quick else 500_000_000
     copies = -(-10 * limit // stored_bytes(bench.local()))
     replicas.replicate(bench.root / "one", bench.root / "tenfold", copies)
     cache = bench.cache()
@@ -303,7 +303,7 @@ def survive(bench: Bench) -> None:
             server.url,
             lambda: bench.uri("one"),
             bench.cache,
-            faults=8 if bench.quick else 10_000,
+            faults=4 if bench.quick else 10_000,
         )
 
 
