@@ -4,7 +4,8 @@
 //
 // An iteration that begins within an epoch has fewer elements than its dataset says. A tf.data
 // pipeline of known length may end early only if it repeats something that is empty the second time:
-// TfstreamEndIteration has the next beginning be that.
+// TfstreamEndIteration has the next beginning be that. An iterator that is given up in between leaves
+// that to the next one: so each says, before it begins, that nothing has ended.
 #include "op.h"
 #include "progress.h"
 
@@ -64,10 +65,9 @@ class EndIterationKernel {
     const Tensor out = Tensor::Output(context, 0, TF_BOOL, {}, 1, status);
     if (!status->ok()) return;
     *out.data<uint8_t>() = *end.data<uint8_t>();
-    if (*end.data<uint8_t>() == 0) return;
     Progress& progress = ProgressOf(stream_);
     std::lock_guard<std::mutex> lock(progress.mutex);
-    progress.ending = true;
+    progress.ending = *end.data<uint8_t>() != 0;
   }
 
  private:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tfstream
+from tfstream import ops
 from tfstream.errors import InvalidArgumentError, StateError
 from tfstream.order import Share
 
@@ -253,3 +254,15 @@ def test_what_is_left_of_an_epoch_and_fills_no_batch_is_dropped_as_ever(data, un
     expected = stream(data, batch_size=10, drop_remainder=True)
     batches(expected)
     assert batches(ds) == batches(expected)  # of epoch 1
+
+
+@pytest.mark.parametrize("batch_size", [5, None])
+@pytest.mark.parametrize("on_corrupt", ["raise", "skip"])
+def test_an_iterator_given_up_at_the_end_of_its_epoch_leaves_the_next_epoch_whole(
+    data, batch_size, on_corrupt
+):
+    ds = stream(data, batch_size=batch_size, on_corrupt=on_corrupt)
+    ds.restore(ds.state(batches_consumed=ds.steps_per_epoch - 1))
+    next(iter(ds))
+    ops.end_iteration(tf.constant(True), stream=ds._stream)  # as its prefetching may have, or not
+    assert sum(1 for _ in ds) == ds.steps_per_epoch

@@ -155,7 +155,7 @@ def begin_iteration(
 
 
 def end_iteration(end: tf.Tensor, *, stream: int) -> tf.Tensor:
-    """Has what begins next be the end of an iteration, if `end`.
+    """Says whether what begins next is the end of an iteration.
 
     Args:
         end: bool scalar.

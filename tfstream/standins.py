@@ -94,10 +94,9 @@ def begin_iteration(stream: int, epoch: int, position: int) -> tuple[np.int64, n
 
 
 def end_iteration(end: np.bool_, stream: int) -> np.bool_:
-    """Has what begins next be the end of an iteration, if `end`; gives it back."""
-    if end:
-        with _streams[stream].lock:
-            _streams[stream].ending = True
+    """Whether what begins next is the end of an iteration; gives it back."""
+    with _streams[stream].lock:
+        _streams[stream].ending = bool(end)
     return end
 
 

@@ -326,8 +326,8 @@ def build(recipe: Recipe) -> StreamDataset:
     options = options_of(waiting=waiting)
     options.experimental_distribute.auto_shard_policy = sharding_of(share)
     ds = ds.with_options(options).prefetch(2)
-    if share.batch_size is not None:  # of single samples, counting each would cost too much
-        ds = _timed(ds, stream)
+    # Of single samples, counting each would cost too much.
+    ds = _watched(ds, stream, timed=share.batch_size is not None)
     built = StreamDataset(ds, stream=stream, recipe=recipe)
     if recipe.log_every is not None:
         alive = weakref.ref(built)
@@ -366,18 +366,35 @@ def source_of(recipe: Recipe, stream: int) -> tuple[Source | WindowSource | Mixe
     return WindowSource(whole, position.order, share, stream, draws, skip, True, points), 0
 
 
-def _timed(ds: tf.data.Dataset, stream: int) -> tf.data.Dataset:
-    """The same elements; counts how long whoever iterates the dataset waits for each."""
+def _watched(ds: tf.data.Dataset, stream: int, *, timed: bool) -> tf.data.Dataset:
+    """The same elements; each iterator of them begins anew, whatever became of the one before.
+
+    One that was given up between the end of its epoch and the next beginning has that be an end
+    (see native/begin_iteration.cc), which it never took.
+
+    Args:
+        ds: The elements.
+        stream: Their stream's number.
+        timed: Count how long whoever iterates the dataset waits for each.
+    """
 
     @tf.autograph.experimental.do_not_convert
     def before(_: tf.Tensor) -> tf.Tensor:
-        return ops.count_waiting(stream=stream)
+        return ops.count_waiting(stream=stream) if timed else tf.constant(0, tf.int64)
+
+    @tf.autograph.experimental.do_not_convert
+    def first(number: tf.Tensor) -> tf.Tensor:
+        with tf.control_dependencies([ops.end_iteration(tf.constant(False), stream=stream)]):
+            return before(number)
 
     @tf.autograph.experimental.do_not_convert
     def after(since: tf.Tensor, element: Any) -> Any:
+        if not timed:
+            return element
         with tf.control_dependencies([ops.count_waiting(since, stream=stream)]):
             return tf.nest.map_structure(tf.identity, element, expand_composites=True)
 
     # A zip asks its parts one after the other: for the time, and then for the element.
-    clock = tf.data.Dataset.from_tensors(0).repeat().map(before)
+    times = tf.data.Dataset.from_tensors(tf.constant(0, tf.int64)).repeat()
+    clock = tf.data.Dataset.range(1).map(first).concatenate(times.map(before) if timed else times)
     return tf.data.Dataset.zip((clock, ds)).map(after)
