@@ -47,8 +47,9 @@ EVERY = 5  # steps between two checkpoints
 WORLDS = (1, 2, 3, 4)
 
 CHILD = """
-import json, os, sys, time
+import faulthandler, json, os, sys, time
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+faulthandler.dump_traceback_later(600, exit=True)
 import tensorflow as tf, tfstream
 again = int(sys.argv[3])
 begin = time.perf_counter()
@@ -59,6 +60,7 @@ iterator = iter(ds)
 next(iterator)
 seconds = [time.perf_counter() - begin]
 for place in [0, 1] * again:
+    faulthandler.dump_traceback_later(600, exit=True)  # a hang, once seen: it shall say where
     del iterator
     begin = time.perf_counter()
     ds.restore(states[place])
@@ -287,7 +289,7 @@ def first(packed: Path, root: Path, records: int, rounds: int, again: int) -> No
         runs: list[list[float]] = [[], []]
         for place in (0, 1) if number % 2 == 0 else (1, 0):
             command = [sys.executable, "-c", CHILD, str(large), str(place), str(again)]
-            out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
             runs[place] = json.loads(out.splitlines()[-1])
         alone.append([runs[0][0], runs[1][0]])
         within += [[run[at], run[at + 1]] for run in runs for at in range(1, len(run), 2)]
