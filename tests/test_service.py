@@ -1,6 +1,7 @@
 """Streams over a tf.data service: real dispatchers and workers, each a process of its own."""
 
 import contextlib
+import ctypes
 import pathlib
 import shutil
 import signal
@@ -293,6 +294,17 @@ def test_who_dies_within_an_epoch_costs_no_sample_and_who_is_told_to_ends(
         assert seen == ordered[0]
         assert late.end(signal.SIGINT) == 0
         assert cluster.dispatcher.end() == 0
+
+
+def test_a_signal_that_goes_to_another_thread_ends_a_process_as_well():
+    with contextlib.ExitStack() as stack:
+        cluster = Cluster(stack)
+        (worker,) = cluster.workers(1)
+        for verb in (worker, cluster.dispatcher):
+            threads = [int(path.name) for path in pathlib.Path(f"/proc/{verb.pid}/task").iterdir()]
+            other = max(thread for thread in threads if thread != verb.pid)
+            assert ctypes.CDLL(None).tgkill(verb.pid, other, signal.SIGTERM) == 0
+            assert verb.wait() == 0
 
 
 @pytest.mark.parametrize(

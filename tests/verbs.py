@@ -57,6 +57,11 @@ class Verb:
         self._process.start()
         writing.close()
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return int(self._process.pid)
+
     def line(self) -> str:
         """The next line that it prints; waits for it."""
         return self._output.readline()

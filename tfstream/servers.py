@@ -23,6 +23,7 @@ __all__ = ["dispatch", "work"]
 
 # What starts a dispatcher may start its workers at the same time.
 _PATIENCE_SECONDS = 30.0
+_LOOK_SECONDS = 0.5
 # What workers made for an epoch that nobody reads any more takes memory for so long.
 _UNUSED_JOBS_SECONDS = 10
 
@@ -53,7 +54,7 @@ def dispatch(*, port: int, work_dir: str | None, ready: Callable[[int], object])
     )
     server = _start(lambda: lib.DispatchServer(config), port)
     ready(_port(server))
-    told.wait()
+    _wait(told)
     server.stop()
 
 
@@ -104,7 +105,7 @@ def work(
     )
     server = _start(lambda: lib.WorkerServer(config), port)
     ready(f"{name}:{_port(server)}")
-    told.wait()
+    _wait(told)
     fetcher().close()
     sys.stdout.flush()
     # Stopping the server, which its destructor does as well, holds Python's lock and waits for
@@ -122,6 +123,14 @@ def _told() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, tell)
     return told
+
+
+def _wait(told: threading.Event) -> None:
+    """Returns once it is set."""
+    # The system may hand a signal to any of TensorFlow's threads. That does not wake this one,
+    # which is to run the handler: so it looks by itself.
+    while not told.wait(_LOOK_SECONDS):
+        pass
 
 
 def _start(server: Callable[[], Any], port: int) -> Any:
