@@ -299,9 +299,11 @@ def test_who_dies_within_an_epoch_costs_no_sample_and_who_is_told_to_ends(
 def open_to_signals(pid):
     """The threads of a process that do not block SIGTERM."""
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        status = dict(line.split(":\t", 1) for line in (task / "status").read_text().splitlines())
-        if not int(status["SigBlk"], 16) >> (signal.SIGTERM - 1) & 1:
-            yield int(task.name)
+        with contextlib.suppress(OSError):  # it has ended
+            lines = (task / "status").read_text().splitlines()
+            blocked = int(dict(line.split(":\t", 1) for line in lines)["SigBlk"], 16)
+            if not blocked >> (signal.SIGTERM - 1) & 1:
+                yield int(task.name)
 
 
 def test_a_signal_that_goes_to_another_thread_ends_a_process_as_well():
