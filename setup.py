@@ -25,10 +25,13 @@ from setuptools.command.build import build
 ROOT = Path(__file__).resolve().parent
 LIBRARY = "tfstream/lib/libtfstream_ops.so"
 # Apart from the kernel, as what they are for does without TensorFlow, and so without its
-# libraries: rooms of native/, each with the sources that it shares with the kernel.
+# libraries: rooms of native/, each with the sources of others that it takes.
 PACKING_LIBRARY = "tfstream/lib/libtfstream_pack.so"
-PICTURES_LIBRARY = "tfstream/lib/libtfstream_pictures.so"
-SHARED = {"packing": ("crc32c.cc",), "pictures": ("resample.cc", "resample_loops.cc")}
+SAMPLES_LIBRARY = "tfstream/lib/libtfstream_samples.so"
+SHARED = {
+    "packing": ("crc32c.cc",),
+    "samples": ("crc32c.cc", "packing/jpeg.cc", "resample.cc", "resample_loops.cc"),
+}
 # TensorFlow's own library of the C API. The kernel is linked against an empty
 # stand-in of that name; at run time the loader finds the real one, which
 # TensorFlow has loaded by then.
@@ -56,9 +59,9 @@ def compile_packing(output: Path, extra_flags: tuple[str, ...] = ()) -> None:
     compile_plain("packing", output, extra_flags)
 
 
-def compile_pictures(output: Path, extra_flags: tuple[str, ...] = ()) -> None:
-    """Compiles the library that makes images without TensorFlow into `output`."""
-    compile_plain("pictures", output, extra_flags)
+def compile_samples(output: Path, extra_flags: tuple[str, ...] = ()) -> None:
+    """Compiles the library that makes samples without TensorFlow into `output`."""
+    compile_plain("samples", output, extra_flags)
 
 
 def compile_command(output: Path) -> list[str]:
@@ -110,15 +113,15 @@ class BuildKernel(Command):
         """Where the kernel and the other libraries go."""
         in_source = self.inplace or self.editable_mode
         base = ROOT if in_source else Path(self.build_lib or "build/lib")
-        return [base / LIBRARY, base / PACKING_LIBRARY, base / PICTURES_LIBRARY]
+        return [base / LIBRARY, base / PACKING_LIBRARY, base / SAMPLES_LIBRARY]
 
     def run(self) -> None:
         """Compiles; without a working compiler, says what that means and goes on."""
-        kernel, packing, pictures = self.targets()
+        kernel, packing, samples = self.targets()
         try:
             compile_kernel(kernel)
             compile_packing(packing)
-            compile_pictures(pictures)
+            compile_samples(samples)
         except (OSError, subprocess.CalledProcessError) as error:
             print(
                 f"tfstream: the kernel was not compiled ({error}). The package works without it, "

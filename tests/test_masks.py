@@ -272,7 +272,7 @@ def test_features_that_contradict_each_other_are_an_error(name, values, message)
     parts = (spec, None, 3, "instance", outlined.TIPS, "dict")
     with pytest.raises(CorruptRecordError, match=message):
         array_samples.make(
-            ArrayElements(*parts), labels, record, np.zeros(0, np.float32), place="a"
+            ArrayElements(*parts), labels, record, np.zeros(0, np.float32), place=lambda: "a"
         )
     elements = StreamElements(*parts)
     parse = samples.parser(elements, labels, skip_corrupt=False, blank=None)

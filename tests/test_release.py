@@ -37,7 +37,7 @@ WHEEL = (
     "tfstream/query/grammar.lark",
     "tfstream/lib/libtfstream_ops.so",
     "tfstream/lib/libtfstream_pack.so",
-    "tfstream/lib/libtfstream_pictures.so",
+    "tfstream/lib/libtfstream_samples.so",
     "tfstream/view/static/index.html",
     "tfstream-0.1.0.dist-info/licenses/LICENSE",
     "tfstream-0.1.0.dist-info/RECORD",
@@ -50,7 +50,7 @@ SDIST = (
     "setup.py",
     "native/module.cc",
     "native/packing/scan.cc",
-    "native/pictures/render.cc",
+    "native/samples/render.cc",
     "protos/tfstream/v1/manifest.proto",
     *WHEEL[:3],
 )

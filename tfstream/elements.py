@@ -6,6 +6,7 @@ Importing this module does not import TensorFlow.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, ClassVar, Literal
 
 from tfstream.errors import InvalidArgumentError
@@ -130,7 +131,7 @@ class Elements:
         """The images' specification, where they are made by one."""
         return self.image if isinstance(self.image, ImageSpec) else None
 
-    @property
+    @functools.cached_property
     def tensors(self) -> dict[str, TensorSpec]:
         """What there is of tensors, by its name in dicts."""
         named = {"tensor": self.image, "target": self.target}

@@ -1,5 +1,7 @@
 #include "wire.h"
 
+#include "../wire_fields.h"
+
 namespace tfstream::packing {
 namespace {
 
@@ -37,61 +39,6 @@ void WriteObject(const Object& object, std::string* out) {
   PutNumber(out, 5, object.occluded);
   PutNumber(out, 6, object.crowd);
 }
-
-// A message's fields, one after the other.
-class Fields {
- public:
-  explicit Fields(std::string_view message) : left_(message) {}
-
-  // False at the end, and where the message is damaged.
-  bool Next() {
-    if (left_.empty()) return false;
-    uint64_t tag;
-    if (!Varint(&tag)) return Fail();
-    field = static_cast<int>(tag >> 3);
-    type = static_cast<int>(tag & 7);
-    if (type == 0) return Varint(&number) || Fail();
-    if (type == 1) {
-      if (left_.size() < 8) return Fail();
-      std::memcpy(&number, left_.data(), 8);
-      left_.remove_prefix(8);
-      return true;
-    }
-    uint64_t size;
-    if (type != 2 || !Varint(&size) || size > left_.size()) return Fail();
-    bytes = left_.substr(0, size);
-    left_.remove_prefix(size);
-    return true;
-  }
-
-  double real() const {
-    double value;
-    std::memcpy(&value, &number, sizeof value);
-    return value;
-  }
-
-  bool sound = true;
-  int field = 0, type = 0;
-  uint64_t number = 0;
-  std::string_view bytes;
-
- private:
-  bool Fail() { return sound = false; }
-
-  bool Varint(uint64_t* value) {
-    *value = 0;
-    for (int shift = 0; shift < 64; shift += 7) {
-      if (left_.empty()) return false;
-      const uint8_t byte = left_.front();
-      left_.remove_prefix(1);
-      *value |= static_cast<uint64_t>(byte & 0x7f) << shift;
-      if (byte < 0x80) return true;
-    }
-    return false;
-  }
-
-  std::string_view left_;
-};
 
 bool ReadBox(std::string_view message, Object* object) {
   object->has_box = true;

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tfstream import native
 from tfstream.adapters import pictures, resampling
 from tfstream.adapters.views import Window, plan
 from tfstream.images import ImageSpec
 
-needs_library = pytest.mark.skipif(resampling.library() is None, reason="needs the built library")
+needs_library = pytest.mark.skipif(native.samples() is None, reason="needs the built library")
 
 
 def png(height, width):
@@ -66,12 +67,12 @@ def test_the_values_are_those_of_the_kernel(mode, more, orientation):
     np.testing.assert_array_equal(mine, theirs)
 
 
-@pytest.mark.parametrize("native", [pytest.param(True, marks=needs_library), False])
+@pytest.mark.parametrize("built", [pytest.param(True, marks=needs_library), False])
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
 @pytest.mark.parametrize("size", [(33, 50), (1, 1), (64, 3)])
-def test_planes_hold_the_same_values(size, dtype, native, monkeypatch):
-    if not native:
-        monkeypatch.setattr(resampling, "library", lambda: None)
+def test_planes_hold_the_same_values(size, dtype, built, monkeypatch):
+    if not built:
+        monkeypatch.setattr(native, "samples", lambda: None)
     spec, window = ImageSpec(size=size, dtype=dtype), Window(3, 5, 70, 50, True)
     together = rendered(spec, png(61, 90), window, 90, 61, 6)
     apart = rendered(spec, png(61, 90), window, 90, 61, 6, planes=True)
@@ -88,11 +89,11 @@ def test_pillow_draws_nearly_the_same_where_the_library_is_missing(orientation, 
     stored = (120, 80)
     height, width = stored[::-1] if orientation >= 5 else stored
     window = Window(10, 5, height - 30, width - 15, flip)
-    native = rendered(spec, png(*stored), window, height, width, orientation)
-    monkeypatch.setattr(resampling, "library", lambda: None)
+    made = rendered(spec, png(*stored), window, height, width, orientation)
+    monkeypatch.setattr(native, "samples", lambda: None)
     drawn = rendered(spec, png(*stored), window, height, width, orientation)
-    assert drawn.dtype == native.dtype == np.float32
-    assert np.abs(drawn - native).max() < 0.03
+    assert drawn.dtype == made.dtype == np.float32
+    assert np.abs(drawn - made).max() < 0.03
 
 
 def test_a_picture_of_another_size_than_the_record_says_is_refused():

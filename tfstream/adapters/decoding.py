@@ -36,7 +36,9 @@ _TRANSPOSED = {
 }
 
 
-def decode(encoded: bytes, orientation: int, *, ratio: int = 1) -> tuple[PIL.Image.Image, float]:
+def decode(
+    encoded: bytes | memoryview, orientation: int, *, ratio: int = 1
+) -> tuple[PIL.Image.Image, float]:
     """Decodes a picture as it is displayed, in RGB, with Pillow.
 
     Args:
@@ -66,7 +68,14 @@ def decode(encoded: bytes, orientation: int, *, ratio: int = 1) -> tuple[PIL.Ima
     return image, smaller
 
 
-def pixels(encoded: bytes, height: int, width: int, *, ratio: int = 1) -> tuple[Pixels, float]:
+def pixels(
+    encoded: bytes | memoryview,
+    height: int,
+    width: int,
+    *,
+    ratio: int = 1,
+    stated: tuple[int, int] | None = None,
+) -> tuple[Pixels, float]:
     """Decodes a picture as it is stored, not turned as it is displayed.
 
     Args:
@@ -74,6 +83,7 @@ def pixels(encoded: bytes, height: int, width: int, *, ratio: int = 1) -> tuple[
         height: That it should have, as stored, in pixels.
         width: See there.
         ratio: As for `decode`.
+        stated: Height and width that the header states, where it has been read.
 
     Returns:
         uint8 [rows, columns, 3], and how many times smaller it is. The size may be another than was
@@ -87,7 +97,7 @@ def pixels(encoded: bytes, height: int, width: int, *, ratio: int = 1) -> tuple[
         size = (math.ceil(height / ratio), math.ceil(width / ratio))
         try:
             # Before a picture is decoded that is larger than the record says.
-            if fast.decode_jpeg_header(encoded)[:2] == (height, width):
+            if (stated or fast.decode_jpeg_header(encoded)[:2]) == (height, width):
                 made = fast.decode_jpeg(encoded, min_height=size[0], min_width=size[1])
                 if made.shape[:2] == size:
                     return made, float(ratio)

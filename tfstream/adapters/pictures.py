@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfstream import native
 from tfstream.adapters import decoding, resampling
 
 if TYPE_CHECKING:
@@ -25,13 +26,14 @@ __all__ = ["render"]
 
 def render(
     spec: ImageSpec,
-    encoded: bytes,
+    encoded: bytes | memoryview,
     window: Window,
     *,
     height: int,
     width: int,
     orientation: int,
     planes: bool = False,
+    stated: tuple[int, int] | None = None,
 ) -> npt.NDArray[Any]:
     """Makes one sample's image.
 
@@ -43,6 +45,7 @@ def render(
         width: Of the picture.
         orientation: Exif's, 1 to 8.
         planes: Whether the channels come first.
+        stated: As for `decoding.pixels`.
 
     Returns:
         [*spec.size, 3]; with planes, [3, *spec.size].
@@ -55,10 +58,10 @@ def render(
     ratio = 1
     if spec.antialias is not False and spec.mode != "crop_or_pad":
         ratio = next((r for r in (8, 4, 2) if reduction >= r), 1)
-    if resampling.library() is not None:
+    if native.samples() is not None:
         turned = 5 <= orientation <= 8
         stored = (width, height) if turned else (height, width)
-        pixels, smaller = decoding.pixels(encoded, *stored, ratio=ratio)
+        pixels, smaller = decoding.pixels(encoded, *stored, ratio=ratio, stated=stated)
         _check_size((pixels.shape[1], pixels.shape[0]), stored[::-1], smaller)
         ratio = int(smaller)
         out = resampling.resample(spec, pixels, window, stored, ratio, orientation, planes=planes)

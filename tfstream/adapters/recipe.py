@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -118,9 +119,9 @@ class Recipe:
             if payload is None:
                 return None
             number = read.number * self.members + member
-            place = self.records.place_of(number)
+            place = functools.partial(self.records.place_of, number)
             if self.foreign is not None:
-                payload = self.foreign.translate(number, payload, place)
+                payload = self.foreign.translate(number, payload, place())
             sample = make(self.parts, self.labels, payload, read.draws, place=place)
             if self.present is not None and not self.present[number]:
                 sample = blank(self.parts, sample)

@@ -1,18 +1,18 @@
 """The kernel's resampling without TensorFlow: decoded pixels to images, in native code.
 
-It is a library of its own (`native/pictures`), called through ctypes, which lets other threads of
+It is a library of its own (`native/samples`), called through ctypes, which lets other threads of
 Python run meanwhile. Where it was not built, `pictures` draws with Pillow.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
 import struct
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from tfstream import native
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -20,27 +20,14 @@ if TYPE_CHECKING:
     from tfstream.adapters.views import Window
     from tfstream.images import ImageSpec
 
-__all__ = ["library", "resample"]
+__all__ = ["resample"]
 
-_PATH = Path(__file__).parent.parent / "lib" / "libtfstream_pictures.so"
 _WHEN = {False: 0, None: 1, True: 2}  # of antialias
 
 
-# As native/pictures/render.cc lays it out: a pointer, what is known of the pixels, the window, and
+# As native/samples/render.cc lays it out: a pointer, what is known of the pixels, the window, and
 # what the image shall be. (A structure of ctypes takes ten times as long to fill.)
 _REQUEST = struct.Struct("@P8i4d5i3f3f")
-
-
-@functools.cache
-def library() -> ctypes.CDLL | None:
-    """The library's functions; None where it was not built."""
-    try:
-        native = ctypes.CDLL(str(_PATH))
-    except OSError:
-        return None
-    native.TfstreamRender.restype = ctypes.c_int32
-    native.TfstreamRender.argtypes = [ctypes.c_char_p, ctypes.c_void_p]
-    return native
 
 
 def resample(
@@ -71,9 +58,9 @@ def resample(
         ValueError: The pixels have another size than they should.
         MemoryError: Memory does not suffice.
     """
-    native = library()
+    library = native.samples()
     rows, columns = (-(-side // ratio) for side in stored)
-    if native is None or pixels.shape != (rows, columns, 3) or pixels.dtype != np.uint8:
+    if library is None or pixels.shape != (rows, columns, 3) or pixels.dtype != np.uint8:
         raise ValueError(
             f"uint8 pixels of shape {(rows, columns, 3)} are resampled, by the built library "
             f"(got {pixels.dtype} {pixels.shape})"
@@ -91,12 +78,13 @@ def resample(
         *scale,
         *offset,
     )
-    if native.TfstreamRender(request, _address(out)):
+    if library.TfstreamRender(request, _address(out)):
         raise MemoryError(f"no memory to resample a picture to {spec.size}")
     return out
 
 
 def _address(array: npt.NDArray[Any]) -> int:
-    # What `array.ctypes.data` gives, without an object of ctypes.
-    address: int = array.__array_interface__["data"][0]
-    return address
+    if array.flags.writeable:  # the quick way
+        view: Any = array
+        return ctypes.addressof(ctypes.c_char.from_buffer(view))
+    return array.ctypes.data

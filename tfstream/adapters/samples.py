@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfstream.adapters import decoding, pictures, shapes, views
+from tfstream.adapters.found import Found
 from tfstream.elements import SEED_BITS
 from tfstream.errors import CorruptRecordError
 from tfstream.format import example, tensors
-from tfstream.format.features import Features
 from tfstream.images import Raw
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     from tfstream.elements import ArrayElements
+    from tfstream.format.features import Features
     from tfstream.format.label_map import LabelMap
 
 __all__ = ["blank", "make"]
@@ -28,7 +31,7 @@ def make(
     payload: bytes,
     draws: npt.NDArray[np.float32],
     *,
-    place: str,
+    place: Callable[[], str],
 ) -> dict[str, Any]:
     """Makes a sample of a record.
 
@@ -37,7 +40,7 @@ def make(
         labels: The dataset's label map.
         payload: A serialized `tf.train.Example`.
         draws: float32 [parts.draws], the sample's random numbers.
-        place: Where the record was read, for messages.
+        place: Tells where the record was read, for messages.
 
     Returns:
         `key` str, in dicts `seed` int32 [2], and what is asked for: `image`, or `tensor`; `label`
@@ -48,23 +51,22 @@ def make(
         CorruptRecordError: The record is no Example, its image cannot be decoded, or its features
             contradict each other.
     """
-    record = Features(payload, place)
-    out: dict[str, Any] = {"key": record.text(example.KEY)}
+    found = Found(payload, place)
+    out: dict[str, Any] = {"key": found.key}
     if parts.form == "dict":
         out["seed"] = (draws[-2:] * 2.0**SEED_BITS).astype(np.int32)
     spec = parts.spec
-    height, width = int(record.first(example.HEIGHT, 0)), int(record.first(example.WIDTH, 0))
+    height, width = found.height, found.width
     window = views.plan(spec, height, width, draws) if spec else None
     for name, expected in parts.tensors.items():
         try:
-            out[name] = expected.array(record.first(tensors.FIELDS[name][0], b""))
+            out[name] = expected.array(found.features.first(tensors.FIELDS[name][0], b""))
         except ValueError as error:
             raise CorruptRecordError(
-                f"the {name} of record {out['key']!r} in {place} cannot be used: {error}"
+                f"the {name} of record {out['key']!r} in {place()} cannot be used: {error}"
             ) from error
     if parts.image is not None and "tensor" not in out:
-        encoded = bytes(record.first(example.ENCODED, b""))
-        orientation = int(record.first(example.ORIENTATION, 1))
+        encoded, orientation = found.encoded, found.orientation
         try:
             if spec and window:
                 out["image"] = pictures.render(
@@ -75,9 +77,10 @@ def make(
                     width=width,
                     orientation=orientation,
                     planes=parts.planes,
+                    stated=found.jpeg_size,
                 )
             elif isinstance(parts.image, Raw):
-                out["image"] = encoded
+                out["image"] = bytes(encoded)
             elif parts.image == "tensor" and orientation == 1:
                 out["image"] = _planes(parts, decoding.pixels(encoded, height, width)[0])
             else:
@@ -89,18 +92,18 @@ def make(
                     out["image"] = _planes(parts, np.array(picture))
         except Exception as error:  # Pillow raises many kinds for damaged images
             raise CorruptRecordError(
-                f"the image of record {out['key']!r} in {place} cannot be decoded: {error}"
+                f"the image of record {out['key']!r} in {place()} cannot be decoded: {error}"
             ) from error
     if parts.label:
-        out["label"] = _label(parts.label, labels, record)
+        out["label"] = _label(parts.label, labels, found)
     if parts.objects:
         if window is None:
             window = views.Window(0, 0, height, width, False)
         try:
-            out |= _objects(parts, labels, record, window, height, width)
+            out |= _objects(parts, labels, found.features, window, height, width)
         except Exception as error:  # here as well
             raise CorruptRecordError(
-                f"the objects of record {out['key']!r} in {place} cannot be read: {error}"
+                f"the objects of record {out['key']!r} in {place()} cannot be read: {error}"
             ) from error
     return out
 
@@ -188,20 +191,20 @@ def blank(parts: ArrayElements, sample: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _label(kind: str, labels: LabelMap, record: Features) -> int | npt.NDArray[np.float32]:
+def _label(kind: str, labels: LabelMap, found: Found) -> int | npt.NDArray[np.float32]:
     """The label as `tfstream.labels.encode` makes it."""
     if kind == "multi_hot":
-        found = [n for n in record.values(example.OBJECT_LABEL) if n >= 0]
-        if not found and labels.background is not None:
-            found = [labels.background]
+        chosen = [n for n in found.features.values(example.OBJECT_LABEL) if n >= 0]
+        if not chosen and labels.background is not None:
+            chosen = [labels.background]
     else:
-        main = int(record.first(example.LABEL, -1))
-        if labels.background is not None and not record.text(example.LABEL_TEXT):
+        main = found.label
+        if labels.background is not None and not found.labelled:
             # A record holds what the background's index was before labels were added.
             main = labels.background
         if kind == "index":
             return main
-        found = [main] if main >= 0 else []
+        chosen = [main] if main >= 0 else []
     hot = np.zeros(labels.classes, np.float32)
-    hot[found] = 1
+    hot[chosen] = 1
     return hot

@@ -43,8 +43,10 @@ def rank() -> tuple[int, int]:
 def _finish(recipe: Recipe, made: dict[str, Any], transform: Callable[..., Any] | None) -> Any:
     """The element that a sample gives: tensors for arrays, transformed."""
     for name, value in made.items():
-        several = isinstance(value, list) and name != "key"
-        made[name] = [_tensor(v) for v in value] if several else _tensor(value)
+        if isinstance(value, np.ndarray):
+            made[name] = _tensor(value)
+        elif isinstance(value, list) and name != "key":
+            made[name] = [_tensor(each) for each in value]
     spec = recipe.parts.image
     if isinstance(spec, ImageSpec) and spec.dtype == "bfloat16":
         made["image"] = made["image"].to(torch.bfloat16)

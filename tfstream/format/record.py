@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import google_crc32c
 
-from tfstream import errors
+from tfstream import errors, native
 from tfstream.storage.directory import Directory
 from tfstream.storage.reader import read_exactly
 
@@ -21,7 +21,6 @@ __all__ = [
     "ShardWriter",
     "fetch_record",
     "frame",
-    "frame_fault",
     "header_fault",
     "masked_crc",
     "payload_fault",
@@ -94,23 +93,6 @@ def header_fault(header: bytes) -> str | None:
     return None
 
 
-def frame_fault(frame_bytes: bytes) -> str | None:
-    """What is wrong with a frame, its length and both its CRCs checked; None when it is sound.
-
-    Args:
-        frame_bytes: The frame, no byte more or less.
-    """
-    header = frame_bytes[:HEADER_BYTES]
-    fault = header_fault(header)
-    if fault is not None:
-        return fault
-    length = stated_length(header)
-    if length != len(frame_bytes) - FRAME_BYTES:
-        expected = max(len(frame_bytes) - FRAME_BYTES, 0)
-        return f"its header states a payload of {length} bytes where {expected} are expected"
-    return payload_fault(frame_bytes[HEADER_BYTES:-FOOTER_BYTES], frame_bytes[-FOOTER_BYTES:])
-
-
 def payload_fault(payload: bytes, footer: bytes) -> str | None:
     """What is wrong with a payload, by the CRC behind it; None when it is sound.
 
@@ -137,10 +119,20 @@ def unframe(
     Raises:
         CorruptRecordError: Something does not match; names path, offset and key.
     """
-    fault = frame_fault(frame_bytes)
+    library = native.samples()
+    if library is not None and library.TfstreamIsFrame(frame_bytes, len(frame_bytes)):
+        return frame_bytes[HEADER_BYTES:-FOOTER_BYTES]
+    header = frame_bytes[:HEADER_BYTES]
+    payload = frame_bytes[HEADER_BYTES:-FOOTER_BYTES]  # once: most are large
+    fault = header_fault(header)
+    if fault is None and (length := stated_length(header)) != len(frame_bytes) - FRAME_BYTES:
+        expected = max(len(frame_bytes) - FRAME_BYTES, 0)
+        fault = f"its header states a payload of {length} bytes where {expected} are expected"
+    if fault is None:
+        fault = payload_fault(payload, frame_bytes[-FOOTER_BYTES:])
     if fault is not None:
         raise _corrupt(path, offset, key, fault)
-    return frame_bytes[HEADER_BYTES:-FOOTER_BYTES]
+    return payload
 
 
 def read_record(path: str | os.PathLike[str], offset: int, length: int, *, key: str = "") -> bytes:
@@ -191,7 +183,12 @@ class OpenShard:
         """Reads one record; as `read_record`."""
         _check_place(self._path, offset, length, self._size, key)
         try:
-            data = _read_exactly(self._file, offset, length)
+            data = os.pread(self._file.fileno(), length, offset)
+            while len(data) < length:  # of 2 GiB the system reads less at once
+                more = os.pread(self._file.fileno(), length - len(data), offset + len(data))
+                if not more:
+                    break  # the file shrank meanwhile: unframe says so
+                data += more
         except OSError as error:
             raise self._unreadable(error) from error
         return unframe(data, path=self._path, offset=offset, key=key)
@@ -279,18 +276,6 @@ class ShardWriter:
         """
         self.bytes += length
         self.records += records
-
-
-def _read_exactly(file: BinaryIO, offset: int, length: int) -> bytes:
-    file.seek(offset)
-    parts = []
-    while length > 0:
-        part = file.read(length)
-        if not part:
-            break  # the file shrank meanwhile: unframe says so
-        parts.append(part)
-        length -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _check_place(

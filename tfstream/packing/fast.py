@@ -16,7 +16,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,10 +24,10 @@ from numpy.typing import NDArray
 from tfstream.annotations.reader import Entry
 from tfstream.format.index import Row
 from tfstream.format.label_map import LabelMap
+from tfstream.native import packing as library
 
 __all__ = ["FastRecord", "FastScan", "FastWriter", "library", "scan"]
 
-_PATH = Path(__file__).parent.parent / "lib" / "libtfstream_pack.so"
 _RECORDS_A_CALL = 256  # whose texts are in memory at once
 
 # As native/packing/scan.cc and write.cc lay them out.
@@ -64,35 +63,6 @@ class _Rows(ctypes.Structure):
         ("texts", ctypes.c_void_p),
         ("failed", ctypes.c_int64),
     )
-
-
-@functools.cache
-def library() -> ctypes.CDLL | None:
-    """The library's functions; None where it was not built."""
-    try:
-        native = ctypes.CDLL(str(_PATH))
-    except OSError:
-        return None
-    native.TfstreamPackScan.restype = None
-    native.TfstreamPackScan.argtypes = [
-        ctypes.c_char_p,
-        ctypes.c_int64,
-        ctypes.c_void_p,
-        ctypes.POINTER(_Found),
-    ]
-    native.TfstreamPackWrite.restype = ctypes.c_int64
-    native.TfstreamPackWrite.argtypes = [
-        ctypes.c_int32,
-        ctypes.c_void_p,
-        ctypes.c_void_p,
-        ctypes.c_int64,
-        ctypes.c_char_p,
-        ctypes.c_int64,
-        ctypes.c_int64,
-        ctypes.c_void_p,
-        ctypes.POINTER(_Rows),
-    ]
-    return native
 
 
 class FastRecord(NamedTuple):

@@ -1,11 +1,16 @@
-// The library that makes images of decoded pictures where TensorFlow is not imported: the
-// kernel's resampling, called through ctypes. Its caller checks what it gives.
+// Images of decoded pictures where TensorFlow is not imported: the kernel's resampling, called
+// through ctypes. Its caller checks what it gives.
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <type_traits>
 #include <vector>
 
 #include "../resample.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 namespace {
 
@@ -28,27 +33,55 @@ struct Request {
   float scale[3], offset[3];
 };
 
-// What compilers make fast by themselves, where the processor has the instructions.
-#if defined(__x86_64__) && defined(__gnu_linux__)
-#define TFSTREAM_CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define TFSTREAM_CLONES
-#endif
-
-TFSTREAM_CLONES void Part(const uint8_t* __restrict in, size_t pixels, uint8_t* __restrict out) {
-  for (size_t i = 0; i < pixels; ++i) {
-    out[i] = in[3 * i];
-    out[pixels + i] = in[3 * i + 1];
-    out[2 * pixels + i] = in[3 * i + 2];
-  }
+// Red, green and blue apart.
+template <typename T>
+void Part(const T* in, size_t pixels, T* out, size_t from = 0) {
+  for (size_t i = from; i < pixels; ++i)
+    for (size_t channel = 0; channel < 3; ++channel) out[channel * pixels + i] = in[3 * i + channel];
 }
 
-TFSTREAM_CLONES void Part(const float* __restrict in, size_t pixels, float* __restrict out) {
-  for (size_t i = 0; i < pixels; ++i) {
-    out[i] = in[3 * i];
-    out[pixels + i] = in[3 * i + 1];
-    out[2 * pixels + i] = in[3 * i + 2];
+#if defined(__x86_64__)
+__attribute__((target("ssse3"))) void PartSsse3(const uint8_t* in, size_t pixels, uint8_t* out) {
+  // Where in three times sixteen bytes the sixteen values of a channel are; -1: not in these.
+  static constexpr auto kPlaces = [] {
+    struct { int8_t at[3][3][16]; } places{};
+    for (int channel = 0; channel < 3; ++channel)
+      for (int third = 0; third < 3; ++third)
+        for (int i = 0; i < 16; ++i) {
+          const int at = 3 * i + channel - 16 * third;
+          places.at[channel][third][i] = static_cast<int8_t>(at >= 0 && at < 16 ? at : -1);
+        }
+    return places;
+  }();
+  size_t i = 0;
+  for (; i + 16 <= pixels; i += 16) {
+    __m128i thirds[3];
+    for (int third = 0; third < 3; ++third)
+      thirds[third] =
+          _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + 3 * i + 16 * third));
+    for (int channel = 0; channel < 3; ++channel) {
+      __m128i values = _mm_setzero_si128();
+      for (int third = 0; third < 3; ++third) {
+        const __m128i places =
+            _mm_loadu_si128(reinterpret_cast<const __m128i*>(kPlaces.at[channel][third]));
+        values = _mm_or_si128(values, _mm_shuffle_epi8(thirds[third], places));
+      }
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + channel * pixels + i), values);
+    }
   }
+  Part(in, pixels, out, i);
+}
+#endif
+
+// Red, green and blue apart, by whatever the processor has.
+template <typename T>
+void PartQuickly(const T* in, size_t pixels, T* out) {
+#if defined(__x86_64__)
+  if constexpr (std::is_same_v<T, uint8_t>) {
+    if (__builtin_cpu_supports("ssse3")) return PartSsse3(in, pixels, out);
+  }
+#endif
+  Part(in, pixels, out);
 }
 
 template <typename T>
@@ -76,7 +109,7 @@ void Write(const Request& request, T* out) {
       picture, window, tfstream::SymmetryOf(request.orientation, request.flip != 0),
       tfstream::Averaged(kWhen[request.antialias], shown, request.height, request.width),
       normalization, request.height, request.width, request.planes ? together.data() : out);
-  if (request.planes) Part(together.data(), pixels, out);
+  if (request.planes) PartQuickly(together.data(), pixels, out);
 }
 
 }  // namespace
