@@ -5,7 +5,8 @@
 TREE has the layout of ILSVRC DET: Data/DET/train and Annotations/DET/train. Each peer has its own
 virtual environment in DIR, made by pip when it is first needed (20 GB and some minutes, all
 together), and its own copy of the data. In each round every peer takes its turn in a process of
-its own, so what a peer imports is not measured, and what it starts is. DIR/results.json, table.md
+its own, so what a peer imports is not measured, and what it starts is; before that its data and its
+libraries are read once, so that none waits for the disk. DIR/results.json, table.md
 and plot.png are what comes out; rounds are added to those that DIR/results.json has already, so
 that they can be run one by one, when the machine is quiet. With --here, only peers that this
 interpreter can import take part.
@@ -49,6 +50,16 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def warm(*roots: Path) -> None:
+    """Has the page cache hold all files below some directories."""
+    for root in roots:
+        for path in root.rglob("*"):
+            if path.is_file():
+                with open(path, "rb", buffering=0) as file:
+                    while file.read(1 << 22):
+                        pass
+
+
 def job(python: str, name: str, kind: str, chosen: argparse.Namespace) -> dict[str, float]:
     """What one peer measured of one job, in a process of its own."""
     out = chosen.work / "data" / name
@@ -59,6 +70,8 @@ def job(python: str, name: str, kind: str, chosen: argparse.Namespace) -> dict[s
         out.parent.mkdir(parents=True, exist_ok=True)
     settings = {"processes": chosen.processes, "batch": chosen.batch, "size": chosen.size}
     command = [python, str(_CHILD), name, kind, str(result), str(chosen.tree), str(out)]
+    if kind == "read":
+        warm(out if out.exists() else chosen.tree, Path(python).parent.parent / "lib")
     os.sync()  # nobody waits for the disk to write what the one before has left
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     with open(chosen.work / f"{name}.log", "ab") as log:

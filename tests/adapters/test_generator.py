@@ -1,4 +1,4 @@
-"""Keras's data generator: over ids and `.npy` files, and over packed tensors."""
+"""Keras's data generator: over ids and `.npy` files, and over packed tensors and images."""
 
 import json
 import os
@@ -185,13 +185,30 @@ def test_what_does_not_fit_is_told_of(root, ids, labels, arguments, message):
     assert message in str(caught.value)
 
 
-def test_datasets_of_images_and_labels_beside_a_dataset_are_told_of(tmp_path, data):
+def test_labels_beside_a_dataset_are_told_of(data):
     with pytest.raises(errors.InvalidArgumentError, match="has its labels already"):
         DataGenerator(data, {"id-0": 1})
+
+
+def test_packed_images_are_resized(tmp_path):
     trees.make_voc_tree(tmp_path / "voc")
     images = tfstream.pack(tmp_path / "voc", tmp_path / "packed", progress=False, processes=1)
-    with pytest.raises(errors.InvalidArgumentError, match="holds images, of sizes of their own"):
-        DataGenerator(images)
+    for wrong in ({}, {"dim": (8, 6)}, {"n_channels": 3}, {"dim": (8, 6, 4), "n_channels": 3}):
+        with pytest.raises(errors.InvalidArgumentError, match="give dim=.height, width., to"):
+            DataGenerator(images, **wrong)
+    with pytest.raises(errors.InvalidArgumentError, match="size must be"):
+        DataGenerator(images, dim=(8, 0), n_channels=3)
+    batch_size = len(images) // 2
+    generator = DataGenerator(images, None, batch_size, (8, 6), 3, shuffle=False)
+    stored = images.to_numpy_iterator(
+        batch_size=batch_size, shuffle=False, image=tfstream.ImageSpec(size=(8, 6)), label="one_hot"
+    )
+    assert len(generator) == 2
+    for number, (expected, classes) in zip(range(2), stored, strict=False):
+        made, predicted = generator[number]
+        assert made.dtype == np.uint8
+        np.testing.assert_array_equal(made, expected)
+        np.testing.assert_array_equal(predicted, classes)
 
 
 def test_files_that_are_not_there_or_unlike_the_others_are_told_of(tmp_path):

@@ -18,6 +18,8 @@ from tfstream.errors import (
     MissingImageError,
     StorageError,
 )
+from tfstream.format.tensors import TensorSpec
+from tfstream.images import ImageSpec
 from tfstream.order import Order
 from tfstream.storage.read import read_file
 
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
     from tfstream.adapters.recipe import Recipe
     from tfstream.dataset import PackedDataset
-    from tfstream.format.tensors import TensorSpec
 
     Integers = npt.NDArray[np.int64]
 
@@ -141,39 +142,54 @@ class FileSamples:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PackedSamples:
-    """Tensors of a packed dataset.
+    """Tensors of a packed dataset, or its images.
 
     Attributes:
         recipe: How they are read.
         order: The dataset's own.
+        name: "tensor" or "image".
         spec: Type and shape.
         classes: Of the dataset, with the background; 0: its targets are numbers.
     """
 
     recipe: Recipe
     order: Order
+    name: str
     spec: TensorSpec
     classes: int
 
     @classmethod
-    def of(cls, data: PackedDataset) -> PackedSamples:
+    def of(cls, data: PackedDataset, dim: tuple[int, ...] | None, n_channels: int) -> PackedSamples:
         """Those of a dataset.
 
+        Args:
+            data: The dataset.
+            dim: Of images: height and width, to which they are resized.
+            n_channels: Of images: 3.
+
         Raises:
-            InvalidArgumentError: Its records hold images, have nothing to predict, or are none.
+            InvalidArgumentError: Its records hold images and no size is given, have nothing to
+                predict, or are none.
         """
         batches = data.to_numpy_iterator(batch_size=1, shuffle=False)
+        tensors = batches.recipe.parts.tensors
+        name = "tensor" if "tensor" in tensors else "image"
+        if name == "tensor":
+            spec = tensors[name]
+        else:
+            if dim is None or len(dim) != 2 or n_channels != 3:
+                raise InvalidArgumentError(
+                    f"{data!r} holds images, of sizes of their own: give dim=(height, width), to "
+                    f"which they are resized, and n_channels=3 (got {dim!r} and {n_channels!r})"
+                )
+            image = ImageSpec(size=(dim[0], dim[1]))
+            batches = data.to_numpy_iterator(batch_size=1, shuffle=False, image=image)
+            spec = TensorSpec("uint8", (*image.size, 3))
         recipe, order = batches.recipe, batches.position.order
-        tensors = recipe.parts.tensors
-        if "tensor" not in tensors:
-            raise InvalidArgumentError(
-                f"{data!r} holds images, of sizes of their own: train on data.stream(), or pack "
-                "tensors"
-            )
         if recipe.parts.label is None and "target" not in tensors:
             raise InvalidArgumentError(f"{data!r} has neither classes nor targets to predict")
         classes = 0 if "target" in tensors else data.labels.classes
-        return cls(recipe, order, tensors["tensor"], classes)
+        return cls(recipe, order, name, spec, classes)
 
     def __len__(self) -> int:
         return self.order.records
@@ -183,7 +199,7 @@ class PackedSamples:
         reads = self.recipe.read(self.order, 0, iter([numbers]), skip_corrupt=False)
         made = [self.recipe.make(read) for read in reads]
         predicted = "target" if "target" in self.recipe.parts.tensors else "label"
-        arrays, wanted = ([each[name] for each in made if each] for name in ("tensor", predicted))
+        arrays, wanted = ([each[name] for each in made if each] for name in (self.name, predicted))
         return np.stack(arrays), np.stack(wanted)
 
 

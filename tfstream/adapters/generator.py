@@ -1,4 +1,4 @@
-"""Keras's well-known data generator, over ids and `.npy` files, or over packed tensors."""
+"""Keras's well-known data generator, over ids and `.npy` files, or over packed records."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ class DataGenerator(keras.utils.PyDataset):
     besides, by Python's own random numbers, unless it is given `shuffle=False`.)
 
     Args:
-        ids: The samples' ids, of files `ID.npy`; or a dataset of packed tensors, in whose place no
-            more is needed.
+        ids: The samples' ids, of files `ID.npy`; or a packed dataset, in whose place no more is
+            needed, but for images `dim`.
         labels: The class of each id, from 0; None: that of the packed records.
         batch_size: Samples a batch.
-        dim: Lengths of an array's axes but for the channels; None: as the arrays are.
-        n_channels: Length of the last axis; with 1, arrays may lack it.
+        dim: Lengths of an array's axes but for the channels; None: as the arrays are. Of packed
+            images: height and width, to which they are resized (uint8, 0 to 255).
+        n_channels: Length of the last axis; with 1, arrays may lack it. Of packed images: 3.
         n_classes: None: one more than the highest label, or those of the dataset.
         shuffle: False: the order of the ids, or of the dataset, in each epoch.
         directory: Where the files are.
@@ -52,7 +53,8 @@ class DataGenerator(keras.utils.PyDataset):
 
     >>> train = DataGenerator(ids, labels, batch_size=32, dim=(32, 32, 32))    # doctest: +SKIP
     >>> model.fit(train, epochs=10)                                          # doctest: +SKIP
-    >>> model.fit(DataGenerator(tfstream.open("packed").split("train")))      # doctest: +SKIP
+    >>> packed = tfstream.open("packed").split("train")                      # doctest: +SKIP
+    >>> model.fit(DataGenerator(packed, dim=(224, 224), n_channels=3))       # doctest: +SKIP
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class DataGenerator(keras.utils.PyDataset):
                 raise InvalidArgumentError(
                     "a packed dataset has its labels already: leave labels out"
                 )
-            self._samples = PackedSamples.of(ids)
+            self._samples = PackedSamples.of(ids, dim, n_channels)
         else:
             self._samples = FileSamples.of(ids, labels, directory)
         spec = self._samples.spec
@@ -120,7 +122,8 @@ class DataGenerator(keras.utils.PyDataset):
         numbers = self._order.records_at(positions, self._epoch)
         arrays, predicted = self._samples.read(numbers)
         if predicted.dtype.kind == "i":
-            predicted = np.eye(self._classes, dtype=np.float32)[predicted]
+            # An image without a label, -1, is of no class.
+            predicted = (predicted[:, None] == np.arange(self._classes)).astype(np.float32)
         return arrays.reshape(-1, *self._shape), predicted
 
     def on_epoch_end(self) -> None:
