@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import trees
 
 from tfstream import errors
-from tfstream.indexing import indexer
+from tfstream.indexing import indexer, scan
 
 PICTURE = trees.encoded(trees.picture(1, 8, 6))
 
@@ -28,23 +29,33 @@ def refused(*sources: Path, **options: Any) -> str:
     return str(caught.value)
 
 
-def test_a_gzip_file_is_told_with_the_command_that_rewrites_it(tmp_path: Path) -> None:
-    plain = foreign_records.write(tmp_path / "plain", [made()])
-    packed = tmp_path / "train.tfrecord.gz"
-    packed.write_bytes(gzip.compress(plain.read_bytes()))
-    assert f"`gzip -dc '{packed}' > '{tmp_path}/train.tfrecord'`" in refused(tmp_path)
+@pytest.mark.parametrize("name", ["train.tfrecord", "train.tfrecord.gz", "a b.gz", "train"])
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress])
+def test_a_compressed_file_is_told_with_a_command_after_which_it_is_found(
+    tmp_path: Path, name: str, compress: Callable[[bytes], bytes]
+) -> None:
+    packed = foreign_records.write(tmp_path / "there" / name, [made()])
+    packed.write_bytes(compress(packed.read_bytes()))
+    message = refused(packed, into=tmp_path / "index")
+    assert message.endswith(f"; then index {tmp_path}/there-plain.")
+    subprocess.run(["bash", "-c", message.split("`")[1]], check=True)
+    result = indexer.index(tmp_path / "there-plain", progress=False, processes=1)
+    assert result.splits == {"train": 1}
 
 
-def test_a_zlib_file_is_told_with_a_command_that_rewrites_it(tmp_path: Path) -> None:
-    import subprocess
-
-    plain = foreign_records.write(tmp_path / "plain", [made()])
-    packed = tmp_path / "train.tfrecord"
-    packed.write_bytes(zlib.compress(plain.read_bytes()))
-    message = refused(tmp_path)
-    command = message.split("`")[1]
-    subprocess.run(["bash", "-c", command], check=True)
-    assert (tmp_path / "train.tfrecord.plain").read_bytes() == plain.read_bytes()
+@pytest.mark.parametrize(
+    ("uri", "command"),
+    [
+        ("gs://b", "gsutil cat gs://b/shards/x.tfrecord.gz | gzip -dc"),
+        ("memory://b", "gzip -dc < x.tfrecord.gz"),
+    ],
+)
+def test_a_compressed_file_that_is_remote_is_written_to_local_disk(uri: str, command: str) -> None:
+    start = gzip.compress(b"")
+    message = scan._not_a_shard(f"{uri}/shards/x.tfrecord.gz", start, "it is short")
+    wanted = f"`mkdir -p shards-plain && {command} > shards-plain/x.tfrecord`"
+    assert f"{wanted}; then index shards-plain." in message
+    assert ("copy it to local disk, as x.tfrecord.gz, and" in message) == ("gs:" not in uri)
 
 
 def test_what_is_no_tfrecord_file_is_named(tmp_path: Path) -> None:
@@ -133,6 +144,25 @@ def test_records_without_an_image_are_told_with_their_features(tmp_path: Path) -
     assert "`--feature image=NAME`; they have x, y" in message
 
 
+def test_records_of_numbers_alone_are_told_that_none_is_an_image(tmp_path: Path) -> None:
+    payload = foreign_records.payload({"a": [1, 2], "b": 0.5})
+    foreign_records.write(tmp_path / "train.tfrecord", [payload])
+    message = refused(tmp_path)
+    assert "can be the image, as none is of bytes" in message
+    assert "they have a (int64_list), b (float_list)" in message
+    assert "--feature" not in message
+
+
+@pytest.mark.parametrize("context", [{"a": 1}, {"a": "text"}])
+def test_sequence_examples_are_told(tmp_path: Path, context: dict[str, Any]) -> None:
+    lists = b"\x12\x00"  # feature_lists
+    payload = foreign_records.payload(context) + lists
+    foreign_records.write(tmp_path / "train.tfrecord", [payload])
+    message = refused(tmp_path)
+    assert "are tf.train.SequenceExamples, which are not read" in message
+    assert "--feature" not in message
+
+
 def test_two_images_a_record_must_be_told_apart(tmp_path: Path) -> None:
     two = foreign_records.payload({"left": PICTURE, "right": PICTURE})
     foreign_records.write(tmp_path / "train.tfrecord", [two])
@@ -155,6 +185,13 @@ def test_a_role_that_cannot_be_is_refused(
     assert told in refused(tmp_path, features=features)
 
 
+def test_the_roles_that_there_are_are_listed_beside_the_nearest(tmp_path: Path) -> None:
+    foreign_records.write(tmp_path / "train.tfrecord", [made(size=1)])
+    message = refused(tmp_path, features={"imgae": "image"})
+    assert "Nearest: 'image'. The roles are image, key, filename, label" in message
+    assert "truncated, occluded, crowd." in message
+
+
 def test_keys_that_were_asked_for_must_be_unique(tmp_path: Path) -> None:
     payloads = [made(name=name) for name in ("a", "b", "a")]
     path = foreign_records.write(tmp_path / "train.tfrecord", payloads)
@@ -167,8 +204,41 @@ def test_a_label_that_the_file_does_not_list_is_named(tmp_path: Path) -> None:
     foreign_records.write(tmp_path / "train.tfrecord", [made(), made(label=2)])
     (tmp_path / "labels.txt").write_text("cat\ndog\n")
     message = refused(tmp_path, labels=tmp_path / "labels.txt")
-    assert "record 1 of" in message
-    assert "has the label 2, which is not among the 2 labels" in message
+    file = f"{tmp_path}/labels.txt"
+    assert message.startswith("record 1 of")
+    assert (
+        f"has the label 2, which is not among the 2 labels of {file}. Its numbers are 0 to 1. "
+        in (message)
+    )
+    assert f"Add it to {file}, or give another file by --labels" in message
+    assert "not like the others" not in message
+
+
+def test_a_name_that_the_file_does_not_list_is_told_with_the_nearest(tmp_path: Path) -> None:
+    payloads = [
+        foreign_records.payload({"image": PICTURE, "label_text": name}) for name in ("dog", "catt")
+    ]
+    foreign_records.write(tmp_path / "train.tfrecord", payloads)
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+    message = refused(tmp_path, labels=tmp_path / "labels.txt")
+    assert "has the label 'catt', which is not among the 2 labels of" in message
+    assert "Nearest: 'cat'. Add it to" in message
+
+
+def test_a_label_that_tensorflow_datasets_does_not_list_is_told_with_its_file(
+    tmp_path: Path,
+) -> None:
+    foreign_records.write(tmp_path / "train.tfrecord", [made(), made(label=2)])
+    (tmp_path / "label.labels.txt").write_text("cat\ndog\n")
+    assert f"the 2 labels of {tmp_path}/label.labels.txt" in refused(tmp_path)
+
+
+def test_two_items_of_one_name_are_told_with_the_file_and_their_ids(tmp_path: Path) -> None:
+    foreign_records.write(tmp_path / "train.tfrecord", [made()])
+    file = tmp_path / "map.pbtxt"
+    file.write_text('item { name: "a" id: 3 display_name: "cat" }\nitem { name: "cat" id: 8 }\n')
+    message = refused(tmp_path, labels=file)
+    assert message.startswith(f"{file} calls two items 'cat', those with the ids 3 and 8")
 
 
 def test_boxes_that_are_not_as_many_as_labels_are_named(tmp_path: Path) -> None:
@@ -198,6 +268,30 @@ def test_a_dataset_that_is_there_already_is_left_alone(tmp_path: Path) -> None:
     foreign_records.write(tmp_path / "train.tfrecord", [made()])
     indexer.index(tmp_path, progress=False)
     assert "holds a dataset already, version 1, of these very files" in refused(tmp_path)
+
+
+def test_a_dataset_of_the_same_files_that_was_edited_is_told_as_that(tmp_path: Path) -> None:
+    import tfstream
+
+    payloads = [made(key=name) for name in ("a", "b", "c")]
+    foreign_records.write(tmp_path / "train.tfrecord", payloads)
+    indexer.index(tmp_path, progress=False)
+    tfstream.remove(tmp_path, "key:b", message="it is blurred")
+    message = refused(tmp_path)
+    told = "version 2, of these files, edited since (the last edit is a remove)"
+    assert f"{tmp_path} holds a dataset already, {told}" in message
+    assert f"see `tfstream versions {tmp_path}`, or give another directory by --into" in message
+    foreign_records.write(tmp_path / "train.tfrecord", payloads[:2])
+    assert "of these files, as they were before they changed" in refused(tmp_path)
+
+
+def test_a_dataset_of_other_files_is_told_as_that(tmp_path: Path) -> None:
+    paths = [
+        foreign_records.write(tmp_path / name, [made()]) for name in ("a.tfrecord", "b.tfrecord")
+    ]
+    indexer.index(paths[0], into=tmp_path / "made", progress=False)
+    assert "of 1 of these 2 files" in refused(*paths, into=tmp_path / "made")
+    assert "of something else" in refused(paths[1], into=tmp_path / "made")
 
 
 def test_nothing_can_be_appended_to_others_files(tmp_path: Path) -> None:

@@ -196,6 +196,70 @@ def test_a_key_that_occurs_twice_gives_way_to_numbers(tmp_path: Path) -> None:
     assert verify(tmp_path, processes=1) == []
 
 
+# As mscoco_label_map.pbtxt is.
+COCO = """
+item {
+  name: "/m/01yrx"
+  id: 17
+  display_name: "cat"
+}
+item {
+  name: "/m/0bt9lr"
+  id: 18
+  display_name: "dog"
+}
+item {
+  name: "NA"
+  id: 19
+  display_name: "horse"
+}
+item {
+  name: "NA"
+  id: 20
+  display_name: "sheep"
+}
+item {
+  name: "bird"
+  id: 2
+}
+"""
+
+
+def test_classes_of_a_label_map_are_called_by_their_display_names(tmp_path: Path) -> None:
+    (tmp_path / "map.pbtxt").write_text(COCO)
+    payloads = [foreign_records.payload(foreign_records.tfod(image)) for image in IMAGES[:4]]
+    foreign_records.write(tmp_path / "train.record", payloads)
+    data = tfstream.index(tmp_path, labels=tmp_path / "map.pbtxt", progress=False)
+    assert data.labels.names == ("bird", "cat", "dog", "horse", "sheep")
+    assert [each["objects"]["label"] for each in data] == [
+        [o.label for o in image.objects] for image in IMAGES[:4]
+    ]
+
+
+def test_numbers_without_names_are_called_by_the_display_names(tmp_path: Path) -> None:
+    (tmp_path / "map.pbtxt").write_text(COCO)
+    picture = IMAGES[0].encoded
+    payloads = [foreign_records.payload({"image": picture, "label": number}) for number in (20, 17)]
+    foreign_records.write(tmp_path / "train.record", payloads)
+    data = tfstream.index(tmp_path, labels=tmp_path / "map.pbtxt", progress=False)
+    assert [each["objects"]["label"] for each in data] == [["sheep"], ["cat"]]
+
+
+def test_records_that_say_the_ids_of_a_label_map_keep_them(tmp_path: Path) -> None:
+    """Those of Open Images, whose `image/object/class/text` is the item's `name`."""
+    (tmp_path / "map.pbtxt").write_text(
+        COCO.replace('name: "NA"\n  id: 19', 'name: "/m/x"\n  id: 19')
+    )
+    payloads = [
+        foreign_records.payload({"image": IMAGES[0].encoded, "label_text": name})
+        for name in ("/m/01yrx", "/m/0bt9lr")
+    ]
+    foreign_records.write(tmp_path / "train.record", payloads)
+    data = tfstream.index(tmp_path, labels=tmp_path / "map.pbtxt", progress=False)
+    assert data.labels.names == ("bird", "/m/01yrx", "/m/0bt9lr", "/m/x", "NA")
+    assert data.labels.titles == ("", "cat", "dog", "horse", "sheep")
+
+
 def test_features_of_other_names_are_given_by_role(tmp_path: Path) -> None:
     payloads = [
         foreign_records.payload(

@@ -168,9 +168,8 @@ def test_a_label_that_is_not_in_the_map_is_named_with_the_nearest(tree, tmp_path
     labels = trees.put(tmp_path / "labels.txt", "n01440764\nn02084071\nn02121800\n")
     with pytest.raises(errors.AnnotationError) as caught:
         quiet(tree, tmp_path / "out", labels=labels)
-    assert "'n02121808' is not among the 3 labels of the map. Nearest: 'n02121800'" in str(
-        caught.value
-    )
+    told = f"'n02121808' is not among the 3 labels of {labels}. Nearest: 'n02121800'."
+    assert f"{told} Add it to {labels}, or leave --labels (labels=) out." in str(caught.value)
     result = quiet(tree, tmp_path / "out", labels=labels, on_invalid="clip")
     assert result.rejected > 0
     names = {item.label for image in packed.records(tmp_path / "out") for item in image.objects}

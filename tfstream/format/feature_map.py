@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tfstream.errors import InvalidArgumentError
 from tfstream.format import example, shapes
-from tfstream.format.names import nearest
 
 if TYPE_CHECKING:
     from tfstream.v1 import manifest_pb2
 
-__all__ = ["FLAGS", "PASSED", "ROLES", "SIDES", "FeatureMap"]
+__all__ = ["FLAGS", "PASSED", "ROLES", "SIDES", "FeatureMap", "unknown_role"]
 
 # One value an object, 0 or 1: the role, and what ours is called.
 FLAGS = {
@@ -55,6 +55,15 @@ PASSED = (
 )
 
 
+def unknown_role(role: str) -> InvalidArgumentError:
+    """The error that says which roles there are instead of one that there is not."""
+    near = difflib.get_close_matches(role, ROLES, n=3)
+    hint = f" Nearest: {', '.join(map(repr, near))}." if near else ""
+    return InvalidArgumentError(
+        f"A feature cannot be the {role!r} of a record.{hint} The roles are {', '.join(ROLES)}."
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class FeatureMap:
     """The names of others' features, by what they are to us.
@@ -79,8 +88,7 @@ class FeatureMap:
     def __post_init__(self) -> None:
         for role in self.roles:
             if role not in ROLES:
-                hint = nearest(role, ROLES, "roles")
-                raise InvalidArgumentError(f"A feature cannot be the {role!r} of a record. {hint}")
+                raise unknown_role(role)
         if "image" not in self.roles:
             raise InvalidArgumentError("No feature is the image of a record.")
         sides = [side for side in SIDES if side in self.roles]

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from google.protobuf import message
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from tfstream.errors import CorruptRecordError
 from tfstream.v1 import example_pb2
 
 __all__ = ["Features", "put_bytes", "put_floats", "put_ints"]
+
+_FEATURE_LISTS = 2  # of a SequenceExample; its context is where an Example has its features
 
 
 class Features:
@@ -34,6 +37,7 @@ class Features:
             raise CorruptRecordError(
                 f"the record{where} ({len(payload)} bytes) is not a tf.train.Example"
             ) from error
+        self._parsed = parsed
         self._features = parsed.features.feature
 
     @property
@@ -46,6 +50,12 @@ class Features:
         """The type of each feature: "bytes_list", "float_list", "int64_list"; None: not said."""
         features = self._features  # asked name by name: its `items` are made in Python
         return {name: features[name].WhichOneof("kind") for name in features}
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether it is a `tf.train.SequenceExample`: the features are those of its context."""
+        unknown = UnknownFieldSet(self._parsed)
+        return any(unknown[at].field_number == _FEATURE_LISTS for at in range(len(unknown)))
 
     def copy(self, name: str, to: example_pb2.Example, named: str) -> None:
         """Puts a feature into another record, where it is in this one."""

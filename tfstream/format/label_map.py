@@ -34,11 +34,13 @@ class LabelMap:
         titles: For people, one a name, "" where there is none.
         has_background: Whether one more class, the last, stands for an image
             without an object.
+        file: That it was read from, for messages; "": none. Equal maps may be of two files.
     """
 
     names: tuple[str, ...]
     titles: tuple[str, ...] = ()
     has_background: bool = True
+    file: str = dataclasses.field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.titles:
@@ -107,7 +109,13 @@ class LabelMap:
             names=tuple(name for name, _ in pairs),
             titles=tuple(title for _, title in pairs),
             has_background=background,
+            file=str(path),
         )
+
+    @property
+    def content(self) -> dict[str, object]:
+        """What the map says, wherever it was read: for hashes."""
+        return {"names": self.names, "titles": self.titles, "has_background": self.has_background}
 
     def to_proto(self) -> manifest_pb2.LabelMap:
         """The map as a manifest holds it."""
@@ -145,7 +153,8 @@ class LabelMap:
         near = difflib.get_close_matches(name, self.names, n=3)
         hint = f"Nearest: {', '.join(map(repr, near))}." if near else "Nothing comes near it."
         raise errors.UnknownLabelError(
-            f"Label {name!r} is not among the {len(self.names)} labels of the map. {hint}"
+            f"Label {name!r} is not among the {len(self.names)} labels of "
+            f"{self.file or 'the map'}. {hint}"
         )
 
 

@@ -14,7 +14,7 @@ from tfstream.errors import DatasetNotFoundError, InvalidArgumentError
 from tfstream.storage.directory import Access, Directory, ObjectInfo
 from tfstream.storage.uri import open_directory
 
-__all__ = ["Found", "common_directory", "find"]
+__all__ = ["Found", "common_directory", "find", "is_shard"]
 
 # "x.tfrecord", "x.record-00000-of-00010", "train-00000-of-01024", "x.tfrecord.gz".
 _SHARD = re.compile(
@@ -122,7 +122,7 @@ def _below(text: str) -> list[str]:
         directories[:] = sorted(name for name in directories if not name.startswith("."))
         if os.path.abspath(top) == os.path.abspath(text):
             directories[:] = [name for name in directories if f"{name}/" not in _OWN]
-        found += [os.path.join(top, name) for name in sorted(files) if _is_shard(name)]
+        found += [os.path.join(top, name) for name in sorted(files) if is_shard(name)]
     return found
 
 
@@ -145,16 +145,19 @@ def _remote(directory: Directory, texts: Sequence[str]) -> tuple[ObjectInfo, ...
             chosen = [info for info in infos if info.name == wanted]
         else:
             below = f"{wanted}/" if wanted else ""
-            chosen = [
-                info for info in infos if info.name.startswith(below) and _is_shard(info.name)
-            ]
+            chosen = [info for info in infos if info.name.startswith(below) and is_shard(info.name)]
         if not chosen:
             raise _nothing(text, [info.name for info in infos[:20]])
         found.update((info.name, info) for info in chosen)
     return tuple(found[name] for name in sorted(found))
 
 
-def _is_shard(name: str) -> bool:
+def is_shard(name: str) -> bool:
+    """Whether a file is named like a shard.
+
+    >>> is_shard("a/train-00000-of-00010"), is_shard("a/x.tfrecord.gz"), is_shard("a/x.txt")
+    (True, True, False)
+    """
     base = name.rpartition("/")[2]
     return not base.startswith(".") and _SHARD.fullmatch(base) is not None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,9 +91,10 @@ def index(
             file. A directory of TensorFlow Datasets says the splits and the labels' names.
         into: The dataset's directory; the files may be elsewhere on local disk, and must stay
             there. None: the only source, a directory or `gs://bucket/prefix`.
-        labels: A file with a label a line, numbered from 0, or a `.pbtxt` label map with ids.
-            None: the names that TensorFlow Datasets keeps beside the files; or those that records
-            have; or their numbers.
+        labels: A file with a label a line, numbered from 0, or a `.pbtxt` label map with ids,
+            whose classes are called by `display_name`, else by `name`. None: the names that
+            TensorFlow Datasets keeps beside the files; or those that records have; or their
+            numbers.
         splits: By name, a glob of its files. None: as the files' names say.
         features: By role ("image", "key", "label", "boxes" ..., see `FeatureMap`), the feature.
             Those that are not said are found by their names. `{"key": ""}`: no feature is the key.
@@ -110,6 +112,7 @@ def index(
         DatasetNotFoundError: A source does not exist, or names no TFRecord file.
         DatasetExistsError: There is a dataset already.
         InvalidArgumentError: An argument cannot be used, or it cannot be told what is what.
+        UnknownLabelError: A record has a label that the label file does not list.
         CorruptRecordError: A file is compressed or no TFRecord file; or a record is damaged, not
             like the others, or has the key of another one. It is named by file, number and byte.
         StorageError: A file cannot be read or written.
@@ -159,10 +162,22 @@ def index(
 
 def _refuse(found: Found, plan: Plan, existing: Sequence[int]) -> None:
     loaded = manifest.load(found.directory, existing[-1])
-    same = "these very files" if loaded.commit == plan.commit else "something else"
+    held = {shard.path: shard.bytes for split in loaded.splits for shard in split.shards}
+    there = {info.name: info.size for info in found.infos}
+    look = "look at it with `tfstream info`"
+    if held.keys() - there.keys() or not held:
+        same = "something else"
+    elif held.items() - there.items():
+        same = "these files, as they were before they changed"
+    elif loaded.commit == plan.commit or loaded.change.operation == "index":
+        some = f"{len(held)} of these {len(there)} files"
+        same = "these very files" if len(held) == len(there) else some
+    else:
+        same = f"these files, edited since (the last edit is a {loaded.change.operation})"
+        look = f"see `tfstream versions {shlex.quote(str(found.directory))}`"
     raise errors.DatasetExistsError(
-        f"{found.directory} holds a dataset already, version {existing[-1]}, of {same}: look at it "
-        "with `tfstream info`, or give another directory by --into."
+        f"{found.directory} holds a dataset already, version {existing[-1]}, of {same}: {look}, "
+        "or give another directory by --into."
     )
 
 

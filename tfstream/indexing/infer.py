@@ -10,7 +10,7 @@ from typing import Any
 
 from tfstream.errors import InvalidArgumentError
 from tfstream.format import example, index
-from tfstream.format.feature_map import FLAGS, PASSED, ROLES, SIDES, FeatureMap
+from tfstream.format.feature_map import FLAGS, PASSED, ROLES, SIDES, FeatureMap, unknown_role
 from tfstream.format.features import Features
 from tfstream.format.image_header import read_header
 from tfstream.format.names import nearest
@@ -184,8 +184,7 @@ def infer(
 def _given_roles(seen: _Seen, given: Mapping[str, str], place: str) -> Iterable[tuple[str, str]]:
     for role, name in given.items():
         if role not in ROLES:
-            hint = nearest(role, ROLES, "roles")
-            raise InvalidArgumentError(f"A feature cannot be the {role!r} of a record. {hint}")
+            raise unknown_role(role)
         if role == "key" and not name:
             continue
         seen.require(name, place)
@@ -207,11 +206,28 @@ def _settle_image(seen: _Seen, roles: dict[str, str], place: str) -> None:
     if named is None and len(images) == 1:
         roles["image"] = images[0]
         return
+    if not images and (seen.are_sequences or _BYTES not in seen.kinds.values()):
+        raise InvalidArgumentError(_without_image(seen, place))
     told = f"{named!r} holds none" if named else f"{' and '.join(images) or 'none'} could be one"
     raise InvalidArgumentError(
         f"It cannot be told which feature of the records in {place} is the image (JPEG, PNG, GIF, "
         f"BMP or WebP): {told}. Say it by `--feature image=NAME`; they have "
         f"{', '.join(sorted(seen.kinds)) or 'no features'}."
+    )
+
+
+def _without_image(seen: _Seen, place: str) -> str:
+    there = ", ".join(f"{name} ({kind or 'empty'})" for name, kind in sorted(seen.kinds.items()))
+    if seen.are_sequences:
+        return (
+            f"The records in {place} are tf.train.SequenceExamples, which are not read: no feature "
+            f"of their context is an image; it has {there}. Write a tf.train.Example for each "
+            "image, or name other files."
+        )
+    return (
+        f"No feature of the records in {place} can be the image, as none is of bytes (a "
+        f"bytes_list): they have {there}. Name files whose records hold encoded images (JPEG, "
+        "PNG, GIF, BMP or WebP)."
     )
 
 
@@ -231,6 +247,10 @@ class _Seen:
                 self._values[name].append(sample.values(name))
             present = {name for name, kind in there.items() if kind is not None}
             self.always = present if place == 0 else self.always & present
+
+    @property
+    def are_sequences(self) -> bool:
+        return any(sample.is_sequence for sample in self._samples)
 
     def require(self, name: str, place: str) -> None:
         if name not in self.kinds:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tfstream.errors import DatasetNotFoundError, InvalidArgumentError, StorageError
@@ -17,12 +17,17 @@ _ITEM = re.compile(r"item\s*\{([^{}]*)\}")
 _FIELD = re.compile(r"""(\w+)\s*:\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(-?\d+))""")
 
 
-def from_file(path: str | os.PathLike[str]) -> tuple[LabelMap, tuple[int, ...]]:
+def from_file(
+    path: str | os.PathLike[str], said: Collection[str] = ()
+) -> tuple[LabelMap, tuple[int, ...]]:
     """Reads the labels and the number of each.
 
     Args:
         path: A label a line, numbered from 0; or a `.pbtxt` of the TF Object Detection API, with
-            the ids that it states.
+            the ids that it states. Its classes are called by the `display_name` of an item, where
+            it has one: the `name` is often an id of another data set, or "NA".
+        said: Names that records have. Where these are items' `name`s, and none is a
+            `display_name`, the classes are called by the `name`s.
 
     Raises:
         DatasetNotFoundError: There is no such file.
@@ -44,11 +49,12 @@ def from_file(path: str | os.PathLike[str]) -> tuple[LabelMap, tuple[int, ...]]:
     items = []
     for item in _ITEM.findall(text):
         fields = {name: one or two or number for name, one, two, number in _FIELD.findall(item)}
-        if not fields.get("name") or not fields.get("id"):
+        name, display = fields.get("name", ""), fields.get("display_name", "")
+        if not (name or display) or not fields.get("id"):
             raise InvalidArgumentError(
                 f"{path} has an item without a name or an id: {' '.join(item.split())!r}."
             )
-        items.append((int(fields["id"]), fields["name"], fields.get("display_name", "")))
+        items.append((int(fields["id"]), name or display, display or name))
     if not items:
         raise InvalidArgumentError(
             f"{path} has no item such as `item {{ id: 1 name: 'dog' }}`: is it a label map?"
@@ -58,11 +64,30 @@ def from_file(path: str | os.PathLike[str]) -> tuple[LabelMap, tuple[int, ...]]:
     for first, second in itertools.pairwise(numbers):
         if first == second:
             raise InvalidArgumentError(f"{path} has two items with the id {first}. Keep one.")
-    return LabelMap(
-        names=tuple(name for _, name, _ in items),
-        titles=tuple(title for _, _, title in items),
-        has_background=False,
-    ), numbers
+    names = tuple(name for _, name, _ in items)
+    shown = tuple(display for _, _, display in items)
+    by_name = not set(shown).intersection(said) and bool(set(names).intersection(said))
+    called, titles = shown, ("",) * len(shown)
+    if by_name:
+        called = names
+        titles = tuple(
+            title if title != name else "" for name, title in zip(names, shown, strict=True)
+        )
+    _refuse_repeats(path, called, numbers)
+    return LabelMap(called, titles, has_background=False, file=str(path)), numbers
+
+
+def _refuse_repeats(
+    path: str | os.PathLike[str], names: Sequence[str], numbers: Sequence[int]
+) -> None:
+    first: dict[str, int] = {}
+    for name, number in zip(names, numbers, strict=True):
+        if name in first:
+            raise InvalidArgumentError(
+                f"{path} calls two items {name!r}, those with the ids {first[name]} and {number}: "
+                "give each a `display_name` of its own."
+            )
+        first[name] = number
 
 
 def from_records(

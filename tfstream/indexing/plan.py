@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tfstream import errors
 from tfstream.format.features import Features
@@ -117,17 +117,21 @@ def make_plan(
     infos = tuple(infos[place] for place in order)
     found = Found(directory, infos)
     where = directory.locate(infos[0].name) + (f" and {len(infos) - 1} more" if infos[1:] else "")
-    expected = infer(_samples(found), given=features, ignore=ignore, place=where)
+    samples = _samples(found)
+    expected = infer(samples, given=features, ignore=ignore, place=where)
     given: tuple[LabelMap | None, tuple[int, ...]] = (None, ())
     roles = expected.features.roles
     prefix = "object_" if expected.features.objects else ""
     text = f"{prefix}text" if prefix else "label_text"
     if labels is not None:
-        given = label_files.from_file(labels)
+        given = label_files.from_file(labels, _texts(samples, roles.get(text)))
     elif below is not None and f"{prefix}label" in roles:
-        listed = tfds.read_labels(directory, below, roles[f"{prefix}label"])
+        feature = roles[f"{prefix}label"]
+        listed = tfds.read_labels(directory, below, feature)
         if listed is not None:
-            given = LabelMap.from_names(listed, background=False), tuple(range(len(listed)))
+            file = directory.locate(tfds.labels_name(below, feature))
+            named = LabelMap(tuple(listed), has_background=False, file=file)
+            given = named, tuple(range(len(listed)))
     known, numbers = given
     if text in roles or f"{prefix}label" not in roles:
         numbers = ()  # records say names, or nothing
@@ -145,6 +149,12 @@ def make_plan(
         numbers=numbers,
         info=info,
     )
+
+
+def _texts(samples: Sequence[Features], feature: str | None) -> set[str]:
+    """The labels' names that some records say."""
+    said = {value for sample in samples for value in sample.values(feature or "")}
+    return {value.decode(errors="replace") for value in said}
 
 
 def _metadata_directory(found: Found) -> str | None:

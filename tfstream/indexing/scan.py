@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
+import shlex
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -15,9 +17,11 @@ from tfstream.format import index, statistics
 from tfstream.format.features import Features
 from tfstream.format.foreign import Translator, UnlistedLabelError
 from tfstream.format.label_map import LabelMap
+from tfstream.format.names import nearest
 from tfstream.format.numbered import numbered_key
 from tfstream.format.shard_check import key_hash
 from tfstream.format.walk import Frame, walk
+from tfstream.indexing.files import is_shard
 from tfstream.indexing.infer import Expected
 from tfstream.storage.directory import Directory, ObjectInfo
 from tfstream.storage.reader import open_object
@@ -29,6 +33,7 @@ Report = Callable[[int, int], None]
 _NOTES = b"tfstream"
 _SUM_ROWS = 4096
 _KINDS_KEPT = 8
+_COMPRESSED = re.compile(r"\.(?:gz|gzip|zlib)$", re.IGNORECASE)
 _GZIP, _ZLIB = b"\x1f\x8b", (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 
 
@@ -103,20 +108,39 @@ def records_of(directory: Directory, info: ObjectInfo) -> Iterator[Frame]:
 
 
 def _not_a_shard(path: str, start: bytes, damage: str) -> str:
-    target = path.removesuffix(".gz").removesuffix(".zlib")
-    target = f"{target}.plain" if target == path else target
-    way = "Records in a compressed file cannot be read one by one. Write it uncompressed: "
     if start.startswith(_GZIP):
-        return f"{path} is compressed by GZIP. {way}`gzip -dc '{path}' > '{target}'`"
+        return f"{path} is compressed by GZIP. {_way_out(path, 'gzip -dc')}"
     if start[:2] in _ZLIB:
         command = (
             "python3 -c 'import sys, zlib; i, o = sys.stdin.buffer, sys.stdout.buffer; "
             "o.write(zlib.decompress(i.read()))'"
         )
-        return f"{path} is compressed by ZLIB. {way}`{command} < '{path}' > '{target}'`"
+        return f"{path} is compressed by ZLIB. {_way_out(path, command)}"
     return (
         f"{path} is not a TFRecord file, or damaged from its beginning: {damage}. Name the shards "
         "by a glob that leaves it out, or copy it again."
+    )
+
+
+def _way_out(path: str, command: str) -> str:
+    """How to write a compressed shard, and others beside it, where they can be indexed."""
+    remote = "://" in path
+    above, _, name = (path if remote else os.path.abspath(path)).rpartition("/")
+    # Elsewhere: beside it, the same command would find the compressed one again.
+    room = f"{above.rpartition('/')[2]}-plain" if remote else f"{above}-plain"
+    plain = _COMPRESSED.sub("", name)
+    target = f"{room}/{plain if is_shard(plain) else f'{plain}.tfrecord'}"
+    made, source, target = map(shlex.quote, (room, path, target))
+    read, copy = f"{command} < {source}", ""
+    if path.startswith("gs://"):
+        read = f"gsutil cat {source} | {command}"
+    elif remote:
+        read = f"{command} < {shlex.quote(name)}"
+        copy = f"copy it to local disk, as {name}, and "
+    return (
+        "Records in a compressed file cannot be read one by one: "
+        f"{copy}write it, and all that are like it, uncompressed into another directory, by "
+        f"`mkdir -p {made} && {read} > {target}`; then index {made}."
     )
 
 
@@ -129,6 +153,7 @@ def scan(task: ScanTask, report: Report) -> Scanned:
 
     Raises:
         CorruptRecordError: A record is damaged, or not as expected: named by file, number, offset.
+        UnknownLabelError: It has a label that the label file does not list.
         StorageError: The shard cannot be read, or the index not be written.
     """
     done = _resume(task)
@@ -186,6 +211,9 @@ class _Scanner:
             if not row.key:
                 raise errors.CorruptRecordError("its key is empty.")
             cells = index.cells(row, task.expected.metadata)
+        except UnlistedLabelError as error:
+            place = place_of(task, number, frame.offset)
+            raise errors.UnknownLabelError(self._unlisted(place, error.label)) from error
         except errors.TfstreamError as error:
             raise errors.CorruptRecordError(
                 f"{place_of(task, number, frame.offset)} is not like the others: {error}"
@@ -204,6 +232,18 @@ class _Scanner:
                 if self._closed:
                     raise
                 self._add(error.label)
+
+    def _unlisted(self, place: str, label: str | int) -> str:
+        names, numbers = self._translator.labels.names, self._translator.features.numbers
+        file = self._translator.labels.file
+        if isinstance(label, int):
+            hint = f"Its numbers are {numbers[0]} to {numbers[-1]}." if numbers else ""
+        else:
+            hint = nearest(label, names, "labels")
+        return (
+            f"{place} has the label {label!r}, which is not among the {len(names)} labels of "
+            f"{file}. {hint} Add it to {file}, or give another file by --labels (labels=)."
+        )
 
     def _add(self, label: str | int) -> None:
         self.used.add(label)

@@ -67,6 +67,15 @@ def read_info(directory: Directory, below: str) -> TfdsInfo | None:
     return TfdsInfo(place, named, splits)
 
 
+def labels_name(below: str, feature: str) -> str:
+    """What the file of a ClassLabel feature's names is called.
+
+    >>> labels_name("5.0.0/", "objects/label")
+    '5.0.0/objects-label.labels.txt'
+    """
+    return f"{below}{feature.replace('/', '-')}.labels.txt"
+
+
 def read_labels(directory: Directory, below: str, feature: str) -> list[str] | None:
     """The names of a ClassLabel feature, in the order of their numbers; None without any.
 
@@ -79,7 +88,7 @@ def read_labels(directory: Directory, below: str, feature: str) -> list[str] | N
         InvalidArgumentError: The file is not UTF-8.
         StorageError: It cannot be read.
     """
-    name = f"{below}{feature.replace('/', '-')}.labels.txt"
+    name = labels_name(below, feature)
     try:
         text = directory.read(name).decode()
     except ObjectNotFoundError:

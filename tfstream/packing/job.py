@@ -69,7 +69,7 @@ class Job:
                 self.destination.growing,
                 os.path.realpath(self.root),
                 dataclasses.asdict(self.options),
-                dataclasses.asdict(self.labels) if self.labels is not None else self.background,
+                self.labels.content if self.labels is not None else self.background,
                 os.path.realpath(self.metadata) if self.metadata is not None else None,
             ]
         )

@@ -153,7 +153,7 @@ class Survey:
         labels = self.labels if self.labels is not None else self._found_labels()
         columns = self._listing.columns
         contents = self._kind.finish(columns.get("tensor", ()), columns.get("target", ()))
-        how: list[object] = [asdict(job.options), asdict(labels), self._columns.kinds]
+        how: list[object] = [asdict(job.options), labels.content, self._columns.kinds]
         if contents != IMAGES:
             how.append(asdict(contents))
         if base is not None:

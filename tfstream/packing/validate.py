@@ -112,7 +112,8 @@ def _unknown(labels: LabelMap, label: str) -> str:
     try:
         labels.index(label)
     except UnknownLabelError as error:
-        return str(error)
+        way = f" Add it to {labels.file}, or leave --labels (labels=) out." if labels.file else ""
+        return f"{error}{way}"
     return ""
 
 
