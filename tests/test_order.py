@@ -142,6 +142,7 @@ def test_the_union_of_the_workers_batches_does_not_depend_on_their_number(
         ({"seed": 2**63}, "seed"),
         ({"lanes": 0}, "lanes"),
         ({"block_size": 0}, "block_size"),
+        ({"block_size": "4MB"}, "block_size is a number of records"),
     ],
 )
 def test_an_order_out_of_range_is_refused_with_the_value(arguments, named):

@@ -19,6 +19,8 @@ from tfstream.stream import Recipe, StreamDataset, build
 
 __all__ = ["mix"]
 
+_ONE_MAP = ": pack or index both with the same --labels FILE"
+
 
 def mix(
     streams: Mapping[str, StreamDataset],
@@ -183,11 +185,11 @@ def _checked(streams: Mapping[str, StreamDataset]) -> Mapping[str, StreamDataset
 def _agree(name: str, one: StreamDataset, other_name: str, other: StreamDataset) -> None:
     """Refuses streams that differ where they may not, naming the first difference."""
 
-    def compare(what: str, mine: Any, theirs: Any) -> None:
+    def compare(what: str, mine: Any, theirs: Any, advice: str = "") -> None:
         if mine != theirs:
             raise InvalidArgumentError(
                 f"streams that are mixed must have the same {what}: {name!r} has {mine!r}, "
-                f"{other_name!r} has {theirs!r}"
+                f"{other_name!r} has {theirs!r}{advice}"
             )
 
     a, b = one.recipe, other.recipe
@@ -201,8 +203,8 @@ def _agree(name: str, one: StreamDataset, other_name: str, other: StreamDataset)
     if a.elements.label or a.elements.boxes or a.elements.masks:
         mine, theirs = a.labels, b.labels
         for place, (label, their) in enumerate(zip(mine.names, theirs.names, strict=False)):
-            compare(f"label map: label {place}", label, their)
-        compare("number of labels", len(mine.names), len(theirs.names))
+            compare(f"label map: label {place}", label, their, _ONE_MAP)
+        compare("number of labels", len(mine.names), len(theirs.names), _ONE_MAP)
         compare("background class", mine.has_background, theirs.has_background)
     compare("elements after transform", one.element_spec, other.element_spec)
 

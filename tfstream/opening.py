@@ -7,6 +7,7 @@ import datetime
 import os
 import secrets
 
+from tfstream.cache.directory import place
 from tfstream.dataset import PackedDataset
 from tfstream.errors import InvalidArgumentError, ManifestError
 from tfstream.fetch.source import Spec
@@ -70,7 +71,7 @@ def open_dataset(
     if connections < 1:
         raise InvalidArgumentError(f"connections must be positive (got {connections})")
     if directory.path is None:
-        cache = None if cache_dir is None else os.path.abspath(os.path.expanduser(cache_dir))
+        cache = None if cache_dir is None else place(cache_dir)
         spec = Spec(
             uri=directory.uri,
             version=loaded.version,

@@ -133,8 +133,11 @@ class Order:
             raise InvalidArgumentError(f"seed must be in 0..2**63-1 (got {self.seed})")
         if not 1 <= self.lanes <= 1 << 16:
             raise InvalidArgumentError(f"lanes must be in 1..65536 (got {self.lanes})")
-        if not 1 <= self.block_size <= 1 << 40:
-            raise InvalidArgumentError(f"block_size must be in 1..2**40 (got {self.block_size})")
+        block = self.block_size
+        if not hasattr(block, "__index__") or not 1 <= block <= 1 << 40:
+            raise InvalidArgumentError(
+                f"block_size is a number of records, 1 to 2**40 (got {block!r})"
+            )
 
     def told(self) -> dict[str, Any]:
         """What a position depends on."""

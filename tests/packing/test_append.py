@@ -267,7 +267,10 @@ def start(more, dest, **options):
 
 
 def finished(dest):
-    return sum(path.stat().st_size > 0 for path in dest.glob(".packing/*/*-*.json"))
+    try:
+        return sum(path.stat().st_size > 0 for path in dest.glob(".packing/*/*-*.json"))
+    except FileNotFoundError:  # a directory, or a file, that is deleted meanwhile
+        return 0
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ from tfstream.annotations.voc import Voc
 from tfstream.annotations.webdataset import WebDataset
 from tfstream.annotations.yolo import Yolo
 from tfstream.errors import DatasetNotFoundError, InvalidArgumentError
+from tfstream.storage.uri import require_local
 from tfstream.v1 import annotated_image_pb2
 
 __all__ = ["FORMATS", "Source", "locate", "reader", "reader_of"]
@@ -106,6 +107,12 @@ def locate(source: Source, format: str = "auto") -> tuple[AnnotationReader, str]
     if not isinstance(source, (str, os.PathLike)):
         return _given(source, format)
     path = os.fspath(source)
+    require_local(
+        path,
+        "what is packed",
+        "download it first; the dataset that is made of it may be in a bucket (and TFRecord files "
+        "become one where they are, by tfstream index)",
+    )
     if not os.path.exists(path):
         raise DatasetNotFoundError(f"There is no {path}: give the directory of the image tree.")
     if not (

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tfstream import errors
+from tfstream.storage.uri import require_local
 
-__all__ = ["CLAIMS", "OBJECTS", "STREAMS", "check", "default_directory", "prepare"]
+__all__ = ["CLAIMS", "OBJECTS", "STREAMS", "check", "default_directory", "place", "prepare"]
 
 OBJECTS = "objects"
 STREAMS = "streams"
@@ -24,8 +25,22 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _NOT_NOW = {errno.EROFS, errno.EACCES, errno.EPERM, *_FULL}
 
 
+def place(given: str | os.PathLike[str] | None = None) -> str:
+    """The path of a cache's directory, which may be yet to be made.
+
+    Args:
+        given: Its name; None: the default directory.
+
+    Raises:
+        InvalidArgumentError: It is a URI.
+    """
+    path = given or default_directory()
+    require_local(path, "a page cache", "name a local directory as its cache_dir")
+    return os.path.abspath(os.path.expanduser(path))
+
+
 def default_directory() -> Path:
-    """Where the command line looks for a cache if it is told nothing.
+    """Where a cache is that has no name.
 
     `$TFSTREAM_CACHE`, else `tfstream` in `$XDG_CACHE_HOME`, which is `~/.cache` by default.
     """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 import sys
 import time
@@ -212,10 +211,11 @@ def prefetch(
     import tqdm
 
     import tfstream
+    from tfstream.cache.directory import place
     from tfstream.sizes import parse_size
 
     limit = None if cache_limit is None else parse_size(cache_limit, "--cache-limit")
-    directory = _place(cache_dir)
+    directory = place(cache_dir)
     data = tfstream.open(
         dataset, version=version, cache_dir=directory, cache_limit=limit, project=project
     )
@@ -234,18 +234,11 @@ def prefetch(
     typer.echo(f"{text.plural(len(data), 'record')} in {directory}, in {seconds:.1f} s")
 
 
-def _place(given: str | None) -> str:
-    """The directory of a cache, which may be yet to be made."""
-    from tfstream.cache.directory import default_directory
-
-    return os.path.abspath(os.path.expanduser(given or default_directory()))
-
-
 def _directory(given: str | None) -> str:
     """The directory of a cache that there is."""
-    from tfstream.cache.directory import check
+    from tfstream.cache.directory import check, place
 
-    directory = _place(given)
+    directory = place(given)
     if not check(directory):
         raise InvalidArgumentError(
             f"There is no page cache in {directory}: name one with --cache-dir, or in the "

@@ -264,8 +264,8 @@ def _lines(plan: Plan, layout: Layout, report: Report, *, queried: bool) -> list
     if (shuffle := report.shuffle) is not None:
         lines.append(
             f"shuffle: neighbours in storage come {shuffle.median_distance:,.0f} samples apart "
-            f"(median; uniform: {shuffle.uniform_median:,.0f}), {100 * shuffle.same_batch:.2g} % "
-            f"of them in one global batch (uniform: {100 * shuffle.uniform_same_batch:.2g} %)"
+            f"(median; uniform: {shuffle.uniform_median:,.0f}), {_percent(shuffle.same_batch)} "
+            f"of them in one global batch (uniform: {_percent(shuffle.uniform_same_batch)})"
         )
         lines.append(
             f"  quality {shuffle.quality:.3g} (mean distance {shuffle.mean_distance:,.0f}, uniform "
@@ -300,7 +300,7 @@ def _looked_at(plan: Plan, layout: Layout, report: Report) -> str:
     return (
         f"estimated from {text.count(report.shards)} of {text.count(len(layout.shards))} shards "
         f"and {report.hosts} of {text.plural(plan.hosts, 'host')}: standard error of the bytes "
-        f"{100 * report.error:.2g} %, bytes of single hosts {spread}"
+        f"{_percent(report.error)}, bytes of single hosts {spread}"
     )
 
 
@@ -309,6 +309,11 @@ def _spread(of: Spread) -> str:
         return "equal"
     low, high = of.least / of.mean - 1, of.most / of.mean - 1
     return f"{100 * low:+.1f} to {100 * high:+.1f} %"
+
+
+def _percent(share: float) -> str:
+    """A share, to two digits."""
+    return f"{float(f'{100 * share:.2g}'):g} %"
 
 
 def _duration(seconds: float) -> str:

@@ -19,6 +19,7 @@ from tfstream.export.writer import Context, ExportWriter, Item, split_of
 from tfstream.file_names import Template, path_fault
 from tfstream.format import index
 from tfstream.packing.progress import Progress
+from tfstream.storage.uri import require_local
 
 if TYPE_CHECKING:
     from tfstream.records import Records
@@ -81,6 +82,7 @@ def export(
     >>> export(data, "dogs", format="coco").lost                   # doctest: +SKIP
     {'occluded flags': 3}
     """
+    require_local(directory, "an export", "export to a local directory, and upload that")
     root = Path(directory)
     make = None if format == "auto" else writer(format)
     require_empty(root)

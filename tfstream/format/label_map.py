@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tfstream import errors
+from tfstream.storage.uri import require_local
 from tfstream.v1 import manifest_pb2
 
 __all__ = ["LabelMap"]
@@ -160,6 +161,7 @@ class LabelMap:
 
 def _lines(path: Path) -> list[str]:
     """The lines without the white space around them; none of them empty."""
+    require_local(path, "a label file", "download it first")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:

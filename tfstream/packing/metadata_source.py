@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from tfstream.annotations.sidecars import MOST_COLUMNS
 from tfstream.errors import DatasetNotFoundError, InvalidArgumentError, StorageError
 from tfstream.packing.text_columns import TextColumn, cast
+from tfstream.storage.uri import require_local
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,6 +99,7 @@ def open_source(path: Path, known: Mapping[str, str]) -> Source:
         InvalidArgumentError: It cannot be used.
         StorageError: It cannot be read.
     """
+    require_local(path, "a file of metadata", "download it first")
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".tsv", ".parquet"):
         raise InvalidArgumentError(

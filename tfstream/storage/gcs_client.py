@@ -20,7 +20,7 @@ from google.auth.credentials import AnonymousCredentials, Credentials
 from google.cloud import storage
 
 import tfstream
-from tfstream.errors import AccessDeniedError
+from tfstream.errors import AccessDeniedError, InvalidArgumentError
 from tfstream.storage.directory import Access
 from tfstream.storage.gcs_errors import Asker
 from tfstream.storage.gcs_range import RangeReader
@@ -87,6 +87,11 @@ def connect(access: Access) -> Connection:
 
 
 def _open(access: Access) -> Connection:
+    host = os.environ.get(_EMULATOR, "")
+    if host and "://" not in host:
+        raise InvalidArgumentError(
+            f"{_EMULATOR} is {host!r}, which lacks how to speak to it: set it to http://{host}"
+        )
     credentials, asker = _credentials(access)
     session = google.auth.transport.requests.AuthorizedSession(credentials)
     for scheme in ("http://", "https://"):

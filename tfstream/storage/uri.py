@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 
 from tfstream.errors import InvalidArgumentError
 from tfstream.storage.directory import Access, Directory
 
-__all__ = ["as_directory", "open_directory"]
+__all__ = ["as_directory", "open_directory", "require_local"]
+
+# A path that was taken for a local one has a slash less.
+_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
 
 
 def open_directory(uri: str | os.PathLike[str], access: Access | None = None) -> Directory:
@@ -32,6 +36,8 @@ def open_directory(uri: str | os.PathLike[str], access: Access | None = None) ->
         from tfstream.storage.gcs import GcsDirectory
 
         return GcsDirectory(text, access or Access())
+    if scheme.lower() in ("gs", "gcs"):
+        raise InvalidArgumentError(f"{text!r}: Google Cloud Storage is gs://bucket/prefix.")
     if scheme == "file":
         raise InvalidArgumentError(f"{text!r}: give a local directory as a plain path.")
     from tfstream.storage.gfile import GfileDirectory
@@ -42,3 +48,18 @@ def open_directory(uri: str | os.PathLike[str], access: Access | None = None) ->
 def as_directory(root: Directory | str | os.PathLike[str]) -> Directory:
     """The directory itself, or the one of that name."""
     return root if isinstance(root, Directory) else open_directory(root)
+
+
+def require_local(path: str | os.PathLike[str], what: str, advice: str) -> None:
+    """Checks that a path is no URI, where only local disk is read or written.
+
+    Raises:
+        InvalidArgumentError: It is one: a local directory of that name is never meant.
+
+    >>> require_local("dogs", "an export", "export to a local directory")
+    """
+    text = os.fspath(path)
+    if uri := _URI.match(text):
+        raise InvalidArgumentError(
+            f"{what} is on local disk, and {uri[1]}://{text[uri.end() :]} is not: {advice}"
+        )

@@ -152,6 +152,8 @@ def main() -> int:
     if not chosen.wheel.is_file():
         print(f"there is no wheel {chosen.wheel}: make it with tools/release/build.sh")
         return 2
+    if chosen.work is not None:
+        chosen.work.mkdir(parents=True, exist_ok=True)
     kept = json.loads(chosen.results.read_text()) if chosen.results.exists() else []
     cells = {(each["python"], each["tensorflow"]): Cell(**each) for each in kept}
     failed = False

@@ -66,6 +66,7 @@ def test_a_missing_beam_is_told_with_the_command_that_installs_it(monkeypatch):
         ("DirectRunner", ["--runner=X"], "'--runner=X' is among the pipeline options"),
         ("DirectRunner", ["--help"], "'--help' is no option of a pipeline"),
         ("FlinkRunner", ["nonsense"], "'nonsense' is not a pipeline option of Beam's"),
+        ("DirectRunner", "--streaming", "a list of options .got '--streaming'"),
     ],
 )
 def test_options_that_are_none_are_told_before_anything_is_read(runner, flags, message):
@@ -94,6 +95,19 @@ def test_a_job_server_that_is_not_there_is_told(tree, tmp_path):
     with pytest.raises(errors.PackError, match="PortableRunner: its job server does not answer"):
         pack(tree, tmp_path / "out", runner="PortableRunner", pipeline_options=flags)
     assert not (tmp_path / "out").exists()
+
+
+def _interrupted(number):
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_within_a_step_is_an_interruption():
+    beam = pytest.importorskip("apache_beam", reason="needs pip install 'tfstream[beam]'")
+    with (
+        pytest.raises(KeyboardInterrupt),
+        Pipelines("DirectRunner", [])._pipeline() as pipeline,
+    ):
+        _ = pipeline | beam.Create([1]) | beam.Map(_interrupted)
 
 
 def test_a_job_server_runs_the_pipelines_as_well(tree, tmp_path):

@@ -39,6 +39,7 @@ _SERVED = ("FlinkRunner", "SparkRunner", "PrismRunner", "PortableRunner")
 _OF_GCP = "google_auth_httplib2"
 # Workers would tell of every channel that they open.
 _LEVEL = "--default_sdk_harness_log_level"
+_PATIENCE = "--job_server_timeout"  # seconds
 
 
 class Pipelines:
@@ -145,6 +146,8 @@ class Pipelines:
             job = pipeline.run()
             state = job.wait_until_finish()
         except Exception as error:
+            if "KeyboardInterrupt" in str(error):  # within a step, which Beam says was at fault
+                raise KeyboardInterrupt from error
             raise PackError(f"The pipeline failed on the {self.name}: {_said(error)}") from error
         except KeyboardInterrupt:
             if job is not None:
@@ -195,6 +198,8 @@ def _checked(runner: str, flags: Sequence[str]) -> tuple[str, ...]:
     """The options, all of which Beam knows: it would warn of others, and leave them out."""
     from apache_beam.options import pipeline_options
 
+    if isinstance(flags, str):
+        raise InvalidArgumentError(f"pipeline_options is a list of options (got {flags!r})")
     for flag in flags:
         if flag.partition("=")[0] == "--runner":
             raise InvalidArgumentError(
@@ -225,7 +230,9 @@ def _checked(runner: str, flags: Sequence[str]) -> tuple[str, ...]:
     # The DirectRunner gives what it may to Prism, which it would download. Of pipelines that
     # may have unsafe triggers it runs all itself; ours have no triggers.
     direct = ("--allow_unsafe_triggers",) if runner == "DirectRunner" else ()
-    return (*flags, *quiet, *direct)
+    # Nobody waits as long as Beam does for a job server that is not there.
+    short = runner == "PortableRunner" and not any(flag.startswith(_PATIENCE) for flag in flags)
+    return (*flags, *quiet, *direct, *([f"{_PATIENCE}=20"] if short else []))
 
 
 def _said(error: Exception) -> str:
