@@ -212,6 +212,7 @@ item {
   name: "NA"
   id: 19
   display_name: "horse"
+  keypoints { id: 7 label: "nose" name: "nose" }
 }
 item {
   name: "NA"

@@ -13,7 +13,8 @@ from tfstream.format.label_map import LabelMap
 
 __all__ = ["from_file", "from_records"]
 
-_ITEM = re.compile(r"item\s*\{([^{}]*)\}")
+_ITEM = re.compile(r"item\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
+_WITHIN = re.compile(r"\{[^{}]*\}")  # an item's keypoints, which have names and ids as well
 _FIELD = re.compile(r"""(\w+)\s*:\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(-?\d+))""")
 
 
@@ -47,7 +48,7 @@ def from_file(
     except OSError as error:
         raise StorageError(error.errno, f"Cannot read {path}: {error.strerror}.") from error
     items = []
-    for item in _ITEM.findall(text):
+    for item in (_WITHIN.sub("", whole) for whole in _ITEM.findall(text)):
         fields = {name: one or two or number for name, one, two, number in _FIELD.findall(item)}
         name, display = fields.get("name", ""), fields.get("display_name", "")
         if not (name or display) or not fields.get("id"):
