@@ -261,6 +261,23 @@ def test_records_that_say_the_ids_of_a_label_map_keep_them(tmp_path: Path) -> No
     assert data.labels.titles == ("", "cat", "dog", "horse", "sheep")
 
 
+def test_shards_that_are_not_there_or_empty_are_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    payloads = [foreign_records.payload(foreign_records.tfod(image)) for image in IMAGES[:4]]
+    foreign_records.write(tmp_path / "coco_train.record-00000-of-00001", payloads[:1])
+    foreign_records.write(tmp_path / "coco_val.record-00001-of-00006", payloads[1:2])
+    foreign_records.write(tmp_path / "coco_val.record-00003-of-00006", payloads[2:])
+    (tmp_path / "coco_val.record-00005-of-00006").touch()
+    data = tfstream.index(tmp_path, progress=True)
+    assert len(data) == 4
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith(("Empty", "Not there"))] == [
+        "Empty: coco_val.record-00005-of-00006 has 0 bytes, and so no record",
+        "Not there, and not indexed: shards 0, 2, 4 of the 6 of coco_val.record",
+    ]
+
+
 def test_features_of_other_names_are_given_by_role(tmp_path: Path) -> None:
     payloads = [
         foreign_records.payload(

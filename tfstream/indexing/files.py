@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 import glob
+import itertools
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,13 +16,14 @@ from tfstream.errors import DatasetNotFoundError, InvalidArgumentError
 from tfstream.storage.directory import Access, Directory, ObjectInfo
 from tfstream.storage.uri import open_directory
 
-__all__ = ["Found", "common_directory", "find", "is_shard"]
+__all__ = ["Found", "absences", "common_directory", "find", "is_shard"]
 
 # "x.tfrecord", "x.record-00000-of-00010", "train-00000-of-01024", "x.tfrecord.gz".
 _SHARD = re.compile(
     r".+(?:\.(?:tfrecords?|tfrec|tfr|record)(?:-\d+-of-\d+)?|-\d+-of-\d+)(?:\.(?:gz|gzip|zlib))?",
     re.IGNORECASE,
 )
+_NUMBERED = re.compile(r"(.+)-(\d+)-of-(\d+)(\D.*)?")
 _OWN = ("manifests/", "shards/", "tags/", "slices/")
 _WILD = re.compile(r"[*?\[]")
 
@@ -36,6 +39,32 @@ class Found:
 
     directory: Directory
     infos: tuple[ObjectInfo, ...]
+
+
+def absences(infos: Iterable[ObjectInfo]) -> list[str]:
+    """What names and sizes say is lacking: shards of which the others are there, and empty ones.
+
+    >>> [line] = absences([ObjectInfo("a/train-00001-of-00002", 9, "")])
+    >>> line
+    'Not there, and not indexed: shard 0 of the 2 of a/train'
+    """
+    numbers: dict[tuple[str, int, str], set[int]] = defaultdict(set)
+    lines = []
+    for info in infos:
+        if info.size == 0:
+            lines.append(f"Empty: {info.name} has 0 bytes, and so no record")
+        if shard := _NUMBERED.fullmatch(info.name):
+            numbers[shard[1], int(shard[3]), shard[4] or ""].add(int(shard[2]))
+    for (name, count, ending), there in sorted(numbers.items()):
+        first = list(itertools.islice((n for n in range(count) if n not in there), 3))
+        if lacking := count - sum(n < count for n in there):
+            more = ", ..." if lacking > len(first) else ""
+            word = "shard" if lacking == 1 else "shards"
+            lines.append(
+                f"Not there, and not indexed: {word} {', '.join(map(str, first))}{more} of the "
+                f"{count} of {name}{ending}"
+            )
+    return lines
 
 
 def find(

@@ -17,7 +17,7 @@ from tfstream.format.feature_map import FeatureMap
 from tfstream.format.label_map import LabelMap
 from tfstream.indexing import labels as label_files
 from tfstream.indexing import tfds
-from tfstream.indexing.files import Found, find
+from tfstream.indexing.files import Found, absences, find
 from tfstream.indexing.infer import TYPES, column_of
 from tfstream.indexing.keys import any_repeated, first_repeated, renumber
 from tfstream.indexing.plan import Plan, make_plan
@@ -128,7 +128,8 @@ def index(
         plan = make_plan(found, labels, splits, dict(features or {}), tuple(ignore))
         if existing:
             _refuse(found, plan, existing)
-        show.note(_told(plan))
+        for line in (*absences(found.infos), _told(plan)):
+            show.note(line)
         plan, scanned = _scan_all(plan, pool, show)
     if plan.info is not None:
         counts: dict[str, list[int]] = defaultdict(list)
