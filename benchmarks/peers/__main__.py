@@ -71,7 +71,9 @@ def job(python: str, name: str, kind: str, chosen: argparse.Namespace) -> dict[s
     settings = {"processes": chosen.processes, "batch": chosen.batch, "size": chosen.size}
     command = [python, str(_CHILD), name, kind, str(result), str(chosen.tree), str(out)]
     if kind == "read":
-        warm(out if out.exists() else chosen.tree, Path(python).parent.parent / "lib")
+        warm(out if out.exists() else chosen.tree)
+        if not chosen.here:
+            warm(Path(python).parent.parent / "lib")
     os.sync()  # nobody waits for the disk to write what the one before has left
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
     with open(chosen.work / f"{name}.log", "ab") as log:

@@ -124,6 +124,12 @@ def test_arrays_without_an_axis_of_channels_get_one(tmp_path):
     assert generator[0][0].shape == (2, 2, 3, 1)
 
 
+def test_what_has_no_label_is_of_no_class(root, ids, labels):
+    generator = DataGenerator(ids, labels, 4, directory=root / "data", shuffle=False)
+    generator._samples.labels[1] = -1
+    assert generator[0][1].sum(axis=-1).tolist() == [1, 0, 1, 1]
+
+
 @pytest.mark.parametrize("over", ["files", "packed"])
 def test_it_goes_to_other_processes(root, ids, labels, data, over):
     if over == "files":

@@ -10,6 +10,7 @@ import trees
 import tfstream
 from tfstream import errors
 from tfstream.cache.directory import place
+from tfstream.indexing.labels import from_file
 from tfstream.packing.packer import pack
 from tfstream.storage.uri import open_directory, require_local
 
@@ -36,6 +37,8 @@ def test_what_is_on_local_disk_alone_says_so(tmp_path, monkeypatch):
             pack(tree, tmp_path / "packed", progress=False, processes=1, **options)
     with pytest.raises(errors.InvalidArgumentError, match=r"gs://b/tree is not: download it first"):
         pack("gs://b/tree", tmp_path / "packed", progress=False)
+    with pytest.raises(errors.InvalidArgumentError, match="^a label file is on local disk"):
+        from_file("gs://b/map.pbtxt")
     data = tfstream.pack(tree, tmp_path / "packed", progress=False, processes=1)
     with pytest.raises(
         errors.InvalidArgumentError, match="^an export is on local disk, and gs://b"

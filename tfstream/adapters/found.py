@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable
 
 from tfstream import native
+from tfstream.errors import CorruptRecordError
 from tfstream.format import example
 from tfstream.format.features import Features
 
@@ -38,11 +39,18 @@ class Found:
         labelled: Whether the main label has a name.
 
     Raises:
-        CorruptRecordError: The bytes are no Example.
+        CorruptRecordError: The bytes are no Example, or hold something else where these belong.
     """
 
     def __init__(self, payload: bytes, place: Callable[[], str]) -> None:
         self._payload, self._place = payload, place
+        try:
+            self._find()
+        except (TypeError, ValueError) as error:  # a number for a text, or a text that is none
+            raise CorruptRecordError(f"the record in {place()} cannot be used: {error}") from error
+
+    def _find(self) -> None:
+        payload = self._payload
         library = native.samples()
         found = ctypes.create_string_buffer(_LAYOUT.size)
         if library is None or library.TfstreamFind(payload, len(payload), found):

@@ -312,7 +312,11 @@ def _spread(of: Spread) -> str:
 
 
 def _percent(share: float) -> str:
-    """A share, to two digits."""
+    """A share, to two digits.
+
+    >>> _percent(0.9999), _percent(0.00123)
+    ('100 %', '0.12 %')
+    """
     return f"{float(f'{100 * share:.2g}'):g} %"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tfstream.errors import DatasetNotFoundError, InvalidArgumentError, StorageError
 from tfstream.format.label_map import LabelMap
+from tfstream.storage.uri import require_local
 
 __all__ = ["from_file", "from_records"]
 
@@ -37,6 +38,7 @@ def from_file(
     if not os.fspath(path).endswith((".pbtxt", ".pbtext")):
         labels = LabelMap.from_file(path, background=False)
         return labels, tuple(range(len(labels.names)))
+    require_local(path, "a label file", "download it first")
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError as error:

@@ -97,6 +97,14 @@ def test_a_job_server_that_is_not_there_is_told(tree, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_job_server_is_waited_for_no_longer_than_it_is_said_or_20_s():
+    pytest.importorskip("apache_beam", reason="needs pip install 'tfstream[beam]'")
+    for given, expected in (([], "=20"), (["--job_server_timeout=3"], "=3")):
+        pipelines = Pipelines("PortableRunner", ["--job_endpoint=localhost:1", *given])
+        found = [flag for flag in pipelines._flags if flag.startswith("--job_server_timeout")]
+        assert found == [f"--job_server_timeout{expected}"]
+
+
 def _interrupted(number):
     raise KeyboardInterrupt
 
